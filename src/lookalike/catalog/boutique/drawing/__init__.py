@@ -1,0 +1,1 @@
+"""How the demo shop is drawn: curves, cloth, garments, backdrops, photographs."""

@@ -1,0 +1,184 @@
+"""Read a catalog's table from a folder of pictures, CSV, TSV, Parquet or JSONL, and say what was understood."""
+
+import csv
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.json
+import pyarrow.parquet as pq
+
+from lookalike.catalog.images import SUFFIXES
+from lookalike.errors import CatalogError, did_you_mean
+
+#: Our columns, and the usual names under which sources have them; the first one found is taken.
+USUAL_NAMES = {
+    "item_id": ("item_id", "id", "sku"),
+    "image": ("image", "image_path", "file_name", "filename", "path"),
+    "label": ("label", "class", "class_name"),
+    "text": ("text", "description", "caption", "title"),
+    "domain": ("domain",),
+    "split": ("split",),
+}
+SPLIT_FOLDERS = {
+    "train": "train",
+    "test": "test",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+}
+ROW_NUMBER = "row_number"
+SHOWN = 5
+
+
+def read(path: Path, columns: Mapping[str, str | None]) -> tuple[pa.Table, dict[str, str]]:
+    """Read the table at `path`, its columns renamed to ours, and which source column each of ours came from."""
+    if not path.exists():
+        raise CatalogError(f"there is no catalog at {path}; give a folder of pictures, or a CSV, Parquet or JSONL file")
+    if path.is_dir():
+        metadata = [path / f"metadata{suffix}" for suffix in READERS if (path / f"metadata{suffix}").exists()]
+        if not metadata:
+            return _read_folder(path), {"image": "files", "label": "folders"}
+        path = metadata[0]
+    table = _read_file(path)
+    return _with_our_columns(table, path, columns)
+
+
+def check_table(table: pa.Table, name: str) -> None:
+    """Refuse a table without rows, without pictures, or with item ids that are missing or double."""
+    if table.num_rows == 0:
+        raise CatalogError(f"{name} has no items")
+    for column in ("item_id", "image"):
+        if column not in table.column_names:
+            raise CatalogError(f"{name} has no column {column!r}")
+        if table.column(column).null_count:
+            row = pc.index(table.column(column).is_null(), True).as_py()
+            raise CatalogError(f"{name}, row {row + 1}: {column} is empty; fill it or drop the row")
+    _check_ids_unique(table.column("item_id"), name)
+
+
+def _check_ids_unique(ids: pa.ChunkedArray, name: str) -> None:
+    if pc.count_distinct(ids).as_py() == len(ids):
+        return
+    double = [(item, count) for item, count in Counter(ids.to_pylist()).most_common() if count > 1]
+    shown = ", ".join(f"{item!r} ({count} times)" for item, count in double[:SHOWN])
+    more = f" and {len(double) - SHOWN} more" if len(double) > SHOWN else ""
+    raise CatalogError(
+        f"{name}: item_id must be unique, but these are not: {shown}{more}; name another column with item_id=... "
+        f"(--item-id), or number the rows with item_id={ROW_NUMBER!r}"
+    )
+
+
+def _read_folder(root: Path) -> pa.Table:
+    files = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    if not files:
+        raise CatalogError(f"{root} holds no pictures ({', '.join(SUFFIXES)}); expected {root}/CLASS/picture.jpg")
+    parts = [file.relative_to(root).parts for file in files]
+    table = {"item_id": ["/".join(p) for p in parts], "image": [str(file.resolve()) for file in files]}
+    if all(len(p) > 2 and p[0].lower() in SPLIT_FOLDERS for p in parts):
+        table["split"] = [SPLIT_FOLDERS[p[0].lower()] for p in parts]
+        parts = [p[1:] for p in parts]
+    if all(len(p) > 1 for p in parts):
+        table["label"] = ["/".join(p[:-1]) for p in parts]
+    return pa.table(table)
+
+
+def _read_file(path: Path) -> pa.Table:
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise CatalogError(f"{path}: a catalog ends in {', '.join(READERS)} (or is a folder), not in {path.suffix!r}")
+    try:
+        return reader(path)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        reason = str(error).splitlines()[0]
+        raise CatalogError(f"{path} cannot be read as {path.suffix[1:].upper()}: {reason}") from None
+
+
+def _read_csv(path: Path) -> pa.Table:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        header = file.readline()
+    if not header.strip():
+        raise CatalogError(f"{path} is empty; its first line must name the columns")
+    delimiter = max(",;\t", key=header.count)
+    names = next(csv.reader([header], delimiter=delimiter))
+    # Text stays text: an id "007" must not become the number 7.
+    strings = {name: pa.string() for name in names if any(name in usual for usual in USUAL_NAMES.values())}
+    return pyarrow.csv.read_csv(
+        path,
+        parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+        convert_options=pyarrow.csv.ConvertOptions(column_types=strings, strings_can_be_null=False),
+    )
+
+
+#: How a file is read, by its ending.
+READERS: dict[str, Callable[[Path], pa.Table]] = {
+    ".csv": _read_csv,
+    ".tsv": _read_csv,
+    ".parquet": pq.read_table,
+    ".jsonl": pyarrow.json.read_json,
+}
+
+
+def _with_our_columns(
+    table: pa.Table, path: Path, columns: Mapping[str, str | None]
+) -> tuple[pa.Table, dict[str, str]]:
+    if columns.get("item_id") == ROW_NUMBER and ROW_NUMBER not in table.column_names:
+        table = table.append_column(ROW_NUMBER, pa.array([str(row) for row in range(table.num_rows)]))
+    understood = {ours: _find_column(table, path, ours, wanted) for ours, wanted in columns.items()}
+    found = {ours: theirs for ours, theirs in understood.items() if theirs is not None}
+    if "image" not in found:
+        raise CatalogError(
+            f"{path} has no column with the pictures; name it with image=... (--image). "
+            f"Its columns: {', '.join(table.column_names)}"
+        )
+    ours = {name: table.column(theirs) for name, theirs in found.items()}
+    ours["image"] = _images(ours["image"], path)
+    for name in set(ours) - {"image"}:
+        ours[name] = _strings(ours[name])
+    if "item_id" not in ours:
+        ours["item_id"] = pa.chunked_array([pa.array([str(row) for row in range(table.num_rows)])])
+        found["item_id"] = ROW_NUMBER
+    # A column read under one of our names is not kept twice, unless the user named it: --label category keeps both.
+    used = {theirs for name, theirs in found.items() if columns[name] is None or name in ("image", "item_id")}
+    others = {name: table.column(name) for name in table.column_names if name not in ours and name not in used}
+    return pa.table({name: ours[name] for name in USUAL_NAMES if name in ours} | others), found
+
+
+def _find_column(table: pa.Table, path: Path, ours: str, wanted: str | None) -> str | None:
+    if wanted is not None:
+        if wanted not in table.column_names:
+            known = did_you_mean(wanted, table.column_names)
+            raise CatalogError(f"{path} has no column {wanted!r}, which was to be read as {ours}.{known}")
+        return wanted
+    return next((name for name in USUAL_NAMES[ours] if name in table.column_names), None)
+
+
+def _strings(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """As strings, with empty ones as missing: a CSV cannot say it otherwise."""
+    column = column.cast(pa.string())
+    return pc.if_else(pc.equal(pc.utf8_trim_whitespace(column), ""), None, column)
+
+
+def _images(column: pa.ChunkedArray, path: Path) -> pa.ChunkedArray:
+    if pa.types.is_struct(column.type):  # {bytes, path}, as Hugging Face data sets store pictures
+        names = [column.type.field(number).name for number in range(column.type.num_fields)]
+        if "bytes" not in names:
+            raise CatalogError(f"{path}: the picture column must hold paths or bytes, not a struct of {names}")
+        column = pc.struct_field(column, "bytes")
+    if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+        return column
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        raise CatalogError(f"{path}: the picture column must hold paths or bytes, not {column.type}")
+    folder = path.resolve().parent
+    return pa.chunked_array([pa.array([_resolve(folder, value) for value in column.to_pylist()], pa.string())])
+
+
+def _resolve(folder: Path, value: str | None) -> str | None:
+    if not value:
+        return None
+    if value.startswith(("http://", "https://")):
+        return value  # named by the check, one by one
+    return str(folder / value)

@@ -1,0 +1,39 @@
+"""Everything from the command line. Importing this loads no torch: each command imports what it needs when it runs."""
+
+import sys
+
+import typer
+
+from lookalike.cli import check, demo, embed, evaluate, index, search, train
+from lookalike.errors import LookalikeError
+from lookalike.progress import console
+
+app = typer.Typer(
+    name="lookalike",
+    help="Find what looks alike: train, judge and search picture embeddings, weakly supervised by text.",
+    epilog="Begin with: lookalike demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+# In the order of the pipeline, as --help shows them.
+app.command("demo")(demo.demo)
+app.command("check")(check.check)
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
+app.command("embed")(embed.embed)
+app.command("index")(index.index)
+app.command("search")(search.search)
+
+
+def main() -> None:
+    """Run a command; what the user can mend is told in one sentence, without a trace."""
+    try:
+        app()
+    except LookalikeError as error:
+        console.print(f"Error: {error}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        console.print("Stopped.", markup=False)
+        sys.exit(130)

@@ -1,0 +1,77 @@
+"""`lookalike train`: a run, driven by a recipe."""
+
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lookalike.cli import options
+from lookalike.errors import RecipeError
+
+if TYPE_CHECKING:
+    from lookalike.recipes import Recipe
+
+Setting = Annotated[list[str] | None, typer.Option("--set", help="Override a setting: --set loss.scale=30")]
+
+
+def train(
+    catalog: Annotated[Path, typer.Option("--catalog", help="What to learn from.", show_default=False)],
+    recipe: Annotated[str, typer.Argument(help="A TOML file, or the name of a recipe that ships with us.")] = "default",
+    run: Annotated[Path | None, typer.Option("--run", help="Directory of the run; runs/<time> if not given.")] = None,
+    weights: Annotated[
+        str | None, typer.Option("--weights", help="Local .safetensors weights of the backbone.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Seed of everything drawn at random.")] = None,
+    setting: Setting = None,
+    item_id: options.ItemId = None,
+    image: options.Image = None,
+    label: options.Label = None,
+    text: options.Text = None,
+    domain: options.Domain = None,
+    split: options.Split = None,
+) -> None:
+    """Train an encoder and judge it on classes it has never seen, beside the frozen backbone.
+
+    \b
+    lookalike train --catalog products.parquet
+    lookalike train fine_tune --catalog products.csv --image file --label product --run runs/first
+    lookalike train --catalog pictures/ --set loss.name=triplet --set training.epochs=10
+    """
+    settings = parse_settings(setting or [])
+    settings |= {"encoder.weights": weights} if weights is not None else {}
+    settings |= {"training.seed": seed} if seed is not None else {}
+    chosen = load_recipe(recipe, settings)
+    data = options.read_catalog(
+        catalog, item_id=item_id, image=image, label=label, text=text, domain=domain, split=split
+    )
+    from lookalike.cli.tables import print_run
+    from lookalike.recipes import train as run_training
+
+    print_run(run_training(chosen, data, run))
+
+
+def load_recipe(name: str, settings: dict[str, Any]) -> "Recipe":
+    """A recipe with settings changed."""
+    from lookalike.recipes import Recipe
+
+    recipe = Recipe.load(name)
+    return recipe.override(settings) if settings else recipe
+
+
+def parse_settings(given: list[str]) -> dict[str, Any]:
+    """`["loss.scale=30"]` to `{"loss.scale": 30}`; a value that is no TOML is a plain string.
+
+    Raises:
+        RecipeError: one is not KEY=VALUE.
+    """
+    settings: dict[str, Any] = {}
+    for one in given:
+        key, equals, value = one.partition("=")
+        if not equals:
+            raise RecipeError(f"--set takes PART.KEY=VALUE, like loss.scale=30, not {one!r}")
+        try:
+            settings[key.strip()] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            settings[key.strip()] = value.strip()
+    return settings

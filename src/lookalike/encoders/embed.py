@@ -1,0 +1,120 @@
+"""A whole catalog to embeddings; pictures that cannot be read are named and left out."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from lookalike.catalog import Catalog
+from lookalike.encoders.encoder import Encoder
+from lookalike.encoders.loading import loaded_batches
+from lookalike.errors import CatalogError
+from lookalike.files import write_text, written_whole
+from lookalike.progress import track
+
+SHARD_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Embeddings of the items that could be read.
+
+    Attributes:
+        embeddings: float32 [M, D].
+        rows: int64 [M], the catalog's row of each.
+        broken: (item_id, reason) of the others.
+    """
+
+    embeddings: np.ndarray
+    rows: np.ndarray
+    broken: list[tuple[str, str]]
+
+
+def embed_catalog(encoder: Encoder, catalog: Catalog, batch_size: int = 64) -> Embedded:
+    """Embed every picture of the catalog: unit rows.
+
+    Raises:
+        CatalogError: not one picture can be read.
+    """
+    return _run(encoder, encoder, catalog, batch_size, "embedding")
+
+
+def backbone_features(encoder: Encoder, catalog: Catalog, batch_size: int = 64) -> Embedded:
+    """The backbone's features of every picture [M, F], as they come: not normalized."""
+    return _run(encoder.features, encoder, catalog, batch_size, "reading pictures")
+
+
+def embed_to_file(encoder: Encoder, catalog: Catalog, path: Path, batch_size: int = 64) -> list[tuple[str, str]]:
+    """Write item_id and embedding of every item to a Parquet file; a killed call goes on where it was.
+
+    Returns:
+        (item_id, reason) of the pictures that could not be read.
+    """
+    parts = path.with_name(f".{path.name}.parts")
+    stamp = {"encoder": encoder.fingerprint, "rows": len(catalog), "catalog": catalog.name}
+    _begin_or_resume(parts, stamp)
+    broken: list[tuple[str, str]] = []
+    for start in range(0, len(catalog), SHARD_ROWS):
+        shard = parts / f"{start:012d}.parquet"
+        if not shard.exists():
+            rows = np.arange(start, min(start + SHARD_ROWS, len(catalog)))
+            _write_shard(shard, encoder, catalog.take(rows), batch_size)
+        broken += json.loads(pq.read_schema(shard).metadata[b"broken"])
+    _join(sorted(parts.glob("*.parquet")), path)
+    shutil.rmtree(parts)
+    return [(item, reason) for item, reason in broken]
+
+
+def _run(apply: Callable[[Tensor], Tensor], encoder: Encoder, catalog: Catalog, batch_size: int, what: str) -> Embedded:
+    size = encoder.preprocessing.image_size
+    items = catalog.column("item_id")
+    broken: list[tuple[str, str]] = []
+    batches = np.array_split(np.arange(len(catalog)), range(batch_size, len(catalog), batch_size))
+    loaded = loaded_batches(
+        lambda row: encoder.preprocessing(catalog.image(row, size)),
+        batches,
+        on_broken=lambda row, error: broken.append((items[row], str(error))),
+    )
+    was_training = encoder.training
+    encoder.eval()
+    rows, parts = [], []
+    with torch.inference_mode():
+        for good, images in track(loaded, what, total=len(batches)):
+            if len(good):
+                rows.append(good)
+                parts.append(apply(images).float().cpu().numpy())
+    encoder.train(was_training)
+    if not parts:
+        raise CatalogError(f"{catalog.name}: not one of {len(catalog)} pictures can be read; the first: {broken[0][1]}")
+    return Embedded(np.concatenate(parts), np.concatenate(rows), broken)
+
+
+def _begin_or_resume(parts: Path, stamp: dict[str, object]) -> None:
+    written = parts / "stamp.json"
+    if not (written.exists() and json.loads(written.read_text(encoding="utf-8")) == stamp):
+        shutil.rmtree(parts, ignore_errors=True)
+        write_text(written, json.dumps(stamp))
+
+
+def _write_shard(shard: Path, encoder: Encoder, catalog: Catalog, batch_size: int) -> None:
+    embedded = embed_catalog(encoder, catalog, batch_size)
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(embedded.embeddings.ravel()), encoder.dim)
+    items = catalog.table.column("item_id").take(pa.array(embedded.rows)).combine_chunks()
+    table = pa.table({"item_id": items, "embedding": vectors})
+    with written_whole(shard) as temporary:
+        pq.write_table(table.replace_schema_metadata({"broken": json.dumps(embedded.broken)}), temporary)
+
+
+def _join(shards: list[Path], path: Path) -> None:
+    with written_whole(path) as temporary:
+        schema = pq.read_schema(shards[0]).remove_metadata()
+        with pq.ParquetWriter(temporary, schema) as writer:
+            for shard in shards:
+                writer.write_table(pq.read_table(shard).replace_schema_metadata(None))

@@ -1,0 +1,180 @@
+"""Encoder: a backbone, a head and the preprocessing they were made with."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lookalike.catalog.images import ImageSource, decode
+from lookalike.encoders import backbones, saved
+from lookalike.encoders.backbones import BackboneConfig
+from lookalike.encoders.head import Head
+from lookalike.encoders.transforms import Fit, Preprocessing
+from lookalike.errors import EncoderError
+from lookalike.files import sha256
+
+
+class Encoder(nn.Module):
+    """Maps pictures to embeddings: unit vectors whose inner product is their similarity."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: BackboneConfig, backbone: nn.Module, head: Head, preprocessing: Preprocessing) -> None:
+        super().__init__()
+        self.config, self.preprocessing = config, preprocessing
+        self.backbone, self.head = backbone, head
+        self.register_buffer("mean", torch.tensor(preprocessing.mean).view(1, 3, 1, 1) * 255, persistent=False)
+        self.register_buffer("std", torch.tensor(preprocessing.std).view(1, 3, 1, 1) * 255, persistent=False)
+
+    @classmethod
+    def create(
+        cls,
+        backbone: str,
+        dim: int = 128,
+        *,
+        pretrained: bool = True,
+        weights: str | Path | None = None,
+        image_size: int | None = None,
+        pooling: str | None = None,
+        fit: Fit = "squash",
+    ) -> "Encoder":
+        """A new encoder on a timm backbone.
+
+        Args:
+            backbone: name of the timm model.
+            dim: D, length of an embedding.
+            pretrained: load the published weights.
+            weights: a local `.safetensors` file instead.
+            image_size: side of the square input in pixels; the model's own by default.
+            pooling: avg, max, avgmax, catavgmax or token; the model's own by default.
+            fit: how pictures become square: squash, crop or pad.
+
+        Raises:
+            EncoderError: no such backbone or pooling, or weights that cannot be loaded.
+        """
+        own_size, mean, std = backbones.default_input(backbone)
+        preprocessing = Preprocessing(image_size or own_size, fit, mean, std)  # type: ignore[arg-type]
+        config = BackboneConfig(backbone, preprocessing.image_size, pooling)
+        model = backbones.build(config, pretrained=pretrained, weights=weights)
+        head = Head(backbones.feature_dim(model, preprocessing.image_size), dim)
+        return cls(config, model, head, preprocessing).eval()
+
+    @property
+    def dim(self) -> int:
+        """D, length of an embedding."""
+        return self.head.linear.out_features
+
+    @property
+    def feature_dim(self) -> int:
+        """F, length of the backbone's features."""
+        return self.head.linear.in_features
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.backbone.parameters()).device
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of everything that decides an embedding: equal fingerprints, equal embeddings."""
+        return self._fingerprint(self.state_dict(), asdict(self.config))
+
+    @property
+    def backbone_fingerprint(self) -> str:
+        """The same for the backbone's features alone."""
+        return self._fingerprint(self.backbone.state_dict(), asdict(self.config))
+
+    def describe(self) -> str:
+        """One line: what it is."""
+        return f"{self.config.name}, {self.preprocessing.image_size} px, {self.dim}-d"
+
+    def features(self, images: Tensor) -> Tensor:
+        """Pictures, uint8 [B, 3, S, S], to the backbone's features [B, F]."""
+        features: Tensor = self.backbone((images.to(self.device, torch.float32) - self.mean) / self.std)
+        return features
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Pictures, uint8 [B, 3, S, S], to unit rows [B, D]."""
+        return self.embed_features(self.features(images))
+
+    def embed_features(self, features: Tensor) -> Tensor:
+        """The backbone's features [B, F] to unit rows [B, D]."""
+        return F.normalize(self.head(features).float(), dim=1)
+
+    def prepare(self, pictures: Sequence[ImageSource]) -> Tensor:
+        """Decode and fit pictures: uint8 [B, 3, S, S].
+
+        Raises:
+            ImageError: one cannot be decoded.
+        """
+        size = self.preprocessing.image_size
+        arrays = [self.preprocessing(decode(picture, size)) for picture in pictures]
+        return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)
+
+    @torch.inference_mode()
+    def embed_feature_array(self, features: np.ndarray) -> np.ndarray:
+        """The backbone's features, float32 [N, F], to unit rows float32 [N, D]."""
+        parts = torch.from_numpy(features).split(8192)
+        embeddings = [self.embed_features(part.to(self.device)).cpu() for part in parts]
+        return torch.cat(embeddings).numpy()
+
+    @torch.inference_mode()
+    def embed(self, images: Sequence[ImageSource], batch_size: int = 64) -> np.ndarray:
+        """Pictures (paths, bytes or Pillow images) to embeddings.
+
+        Returns:
+            float32 [N, D], unit rows.
+
+        Raises:
+            ImageError: one cannot be decoded.
+            EncoderError: a batch size below 1.
+        """
+        if batch_size < 1:
+            raise EncoderError(f"batch_size must be at least 1, not {batch_size}")
+        was_training = self.training
+        self.eval()
+        batches = [images[start : start + batch_size] for start in range(0, len(images), batch_size)]
+        parts = [self(self.prepare(batch)).cpu().numpy() for batch in batches]
+        self.train(was_training)
+        return np.concatenate(parts) if parts else np.zeros((0, self.dim), dtype=np.float32)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write `encoder.json` and `weights.safetensors` into `folder`, whole or not at all."""
+        config = {"backbone": asdict(self.config), "dim": self.dim, "preprocessing": asdict(self.preprocessing)}
+        saved.save(Path(folder), config | {"fingerprint": self.fingerprint}, self.state_dict())
+        return Path(folder)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Encoder":
+        """Read an encoder from its folder, or from a run directory that holds it.
+
+        Raises:
+            EncoderError: there is none, it is damaged, or it was made by a newer version.
+        """
+        folder = Path(folder)
+        if (folder / "encoder").is_dir() or saved.is_interrupted(folder / "encoder"):
+            folder = folder / "encoder"
+        config, state = saved.load(folder)
+        try:
+            settings = BackboneConfig(**config["backbone"])
+            stored: dict[str, Any] = config["preprocessing"]
+            stored |= {"mean": tuple(stored["mean"]), "std": tuple(stored["std"])}
+            model = backbones.build(settings)
+            head = Head(backbones.feature_dim(model, settings.image_size), config["dim"])
+            encoder = cls(settings, model, head, Preprocessing(**stored))
+            encoder.load_state_dict(state)
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise EncoderError(f"the encoder in {folder} is damaged: {error}") from None
+        return encoder.eval()
+
+    def _fingerprint(self, state: dict[str, Tensor], config: dict[str, object]) -> str:
+        description = json.dumps([config, asdict(self.preprocessing)], sort_keys=True).encode()
+        weights = [part for name in sorted(state) for part in (name.encode(), state[name].cpu().numpy().tobytes())]
+        return sha256(description, *weights)

@@ -1,0 +1,64 @@
+"""Two models on the same queries: what was gained, and whether that is more than chance."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lookalike.evaluation.retrieval import Retrieval
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Trained minus frozen on one protocol, in points of Recall@1 (0..100), with its 95 % interval over classes."""
+
+    protocol: str
+    points: float
+    low: float
+    high: float
+
+    @property
+    def helped(self) -> bool:
+        """The interval lies above zero."""
+        return self.low > 0
+
+    @property
+    def harmed(self) -> bool:
+        """The interval lies below zero."""
+        return self.high < 0
+
+    def __str__(self) -> str:
+        return f"{self.protocol}: {self.points:+.1f} points of Recall@1 (95 % {self.low:+.1f} to {self.high:+.1f})"
+
+
+def gains(frozen: Mapping[str, Retrieval], trained: Mapping[str, Retrieval]) -> list[Gain]:
+    """The gain on every protocol."""
+    found = []
+    for name, after in trained.items():
+        metric = f"recall_at_{min(after.recall_at)}"
+        points = after.values(metric).mean() - frozen[name].values(metric).mean()
+        low, high = after.gain_interval(frozen[name], metric)
+        found.append(Gain(name, 100 * float(points), 100 * low, 100 * high))
+    return found
+
+
+def verdict(found: list[Gain], *, trained: bool) -> str:
+    """Say plainly whether training helped; `trained` is False where the start was kept."""
+    if not found:
+        return "Nothing could be judged: no test class has two pictures, so no query has anything to find."
+    if not trained:
+        return (
+            "Training did not help: no epoch was better on the validation classes than the start, so the encoder kept "
+            "is the frozen backbone with its untrained head. " + REMEDIES
+        )
+    harmed = [gain for gain in found if gain.harmed]
+    helped = [gain for gain in found if gain.helped]
+    if harmed:
+        return f"Training made it worse on {'; '.join(map(str, harmed))}. {REMEDIES}"
+    if not helped:
+        return f"Training made no clear difference to the frozen backbone ({'; '.join(map(str, found))}). {REMEDIES}"
+    return f"Training helped on {'; '.join(map(str, helped))}."
+
+
+REMEDIES = (
+    "More training classes help most; then tuning the backbone (training.tune_backbone = true) at a smaller rate, "
+    "a larger encoder.image_size, or a stronger backbone."
+)

@@ -1,0 +1,8 @@
+"""7. EMBEDDINGS, STORED (no torch)."""
+
+from lookalike.index.exact import ExactIndex
+from lookalike.index.index import Hit, VectorIndex
+from lookalike.index.lance import LanceIndex
+from lookalike.index.manifest import Manifest
+
+__all__ = ["ExactIndex", "Hit", "LanceIndex", "Manifest", "VectorIndex"]

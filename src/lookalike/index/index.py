@@ -1,0 +1,67 @@
+"""The protocol of an index: rows in by item_id, nearest rows out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One row found: `score` is the cosine similarity to the query, -1..1."""
+
+    item_id: str
+    score: float
+    attributes: dict[str, Any]
+    thumbnail: bytes | None
+
+
+class VectorIndex(Protocol):
+    """Unit vectors with a thumbnail and attributes, one row per item_id.
+
+    `ExactIndex` is the reference; every other index gives the same hits for the same calls (tests/index/congruence).
+    """
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The stored columns: item_id, vector, thumbnail and the attributes."""
+
+    def __len__(self) -> int: ...
+
+    def add(self, rows: pa.Table) -> None:
+        """Store rows; a row whose item_id is known replaces the old row, whole. All rows or none; no rows, no change.
+
+        Args:
+            rows: item_id (string), vector (fixed_size_list<float32>[dim], unit length), thumbnail (binary) and any
+                attributes. A column the index lacks is added and is null for older items; one the rows lack is null
+                for them.
+
+        Raises:
+            StoredIndexError: a column is missing, has another type than in the index or a name that cannot be stored,
+                an item_id is empty or double, a vector is not a unit vector of `dim`, or the disk is full.
+        """
+
+    def remove(self, item_ids: Sequence[str]) -> int:
+        """Forget these items; unknown ids are passed over. Returns how many there were."""
+
+    def get(self, item_ids: Sequence[str]) -> pa.Table:
+        """The rows of these items that are in the index, in the order asked for."""
+
+    def search(self, vectors: np.ndarray, k: int, where: str | None = None) -> list[list[Hit]]:
+        """The `k` rows of highest cosine similarity to each query, best first; equal scores in the order of item_id.
+
+        Args:
+            vectors: float32 [queries, dim], any length but zero.
+            k: at least 1; with fewer rows there are fewer hits.
+            where: only rows that fulfil this, e.g. "price < 50 and color in ('red', 'blue')"; see `filters`.
+
+        Raises:
+            StoredIndexError: a vector is zero, not finite or of another dimension, or k < 1.
+            FilterError: `where` cannot be understood.
+        """

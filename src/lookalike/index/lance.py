@@ -1,0 +1,197 @@
+"""An index on disk: one LanceDB table, written by one process at a time and read by any number."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import lancedb
+import numpy as np
+import pyarrow as pa
+from lancedb.table import LanceTable
+
+from lookalike.errors import LookalikeError, StoredIndexError
+from lookalike.index.faults import is_gone, told
+from lookalike.index.filter_values import sql_literal
+from lookalike.index.filters import compile_filter
+from lookalike.index.index import Hit
+from lookalike.index.ranking import MARGIN, best, unit_queries
+from lookalike.index.rows import ITEM_ID, VECTOR, checked, empty_schema, fitted, id_list, places, widened
+from lookalike.index.tidy import WriterLock, is_due, tidy
+
+TABLE = "items"
+#: Candidates fetched beyond k, so that ties at the k-th place are usually complete at the first attempt.
+SPARE = 16
+#: Ids in one condition.
+IDS_AT_ONCE = 2_000
+
+T = TypeVar("T")
+
+
+class LanceIndex:
+    """A `VectorIndex` on disk.
+
+    Every `add` is one commit: after a crash of the process the batch is there whole or not at all. A power cut may
+    cost the last batches, as LanceDB does not force them to disk.
+    """
+
+    def __init__(self, folder: Path, table: LanceTable):
+        self._folder = folder
+        self._table = table
+        self._lock = WriterLock(folder)
+
+    @classmethod
+    def create(cls, folder: str | Path, dim: int) -> "LanceIndex":
+        """Make an empty index for vectors of length `dim` in `folder`, which may exist.
+
+        Raises:
+            StoredIndexError: there is an index already, or it cannot be written.
+        """
+        folder = Path(folder)
+        if (folder / f"{TABLE}.lance").exists():
+            raise StoredIndexError(f"there is an index at {folder} already; open it, or give another folder")
+        with told(folder, "created"):
+            folder.mkdir(parents=True, exist_ok=True)
+            with WriterLock(folder).held():
+                return cls(folder, _connect(folder).create_table(TABLE, schema=empty_schema(dim)))
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "LanceIndex":
+        """Open the index in `folder`, and clear away what a killed writer left there.
+
+        Raises:
+            StoredIndexError: there is no index, or it cannot be read.
+        """
+        folder = Path(folder)
+        if not (folder / f"{TABLE}.lance").is_dir():
+            raise StoredIndexError(f"there is no index at {folder}; make one with `lookalike index`")
+        with told(folder, "opened"):
+            index = cls(folder, _connect(folder).open_table(TABLE))
+            index._read(lambda table: table.schema)
+        index._sweep()
+        return index
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return int(self.schema.field(VECTOR).type.list_size)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The stored columns."""
+        return self._read(lambda table: table.schema)
+
+    def __len__(self) -> int:
+        return self._read(lambda table: int(table.count_rows()))
+
+    def add(self, rows: pa.Table) -> None:
+        """Store rows, replacing those of the same item_id; see `VectorIndex.add`."""
+        rows = checked(rows, self.dim)
+
+        def commit(table: LanceTable) -> None:
+            fitted(rows, widened(table.schema, rows))  # refuses before the table gets new columns
+            new = [field for field in rows.schema if field.name not in table.schema.names]
+            if new:
+                table.add_columns(pa.schema(new))
+            merge = table.merge_insert(ITEM_ID).when_matched_update_all().when_not_matched_insert_all()
+            merge.execute(fitted(rows, table.schema))
+
+        if rows.num_rows:
+            self._write(commit)
+
+    def remove(self, item_ids: Sequence[str]) -> int:
+        """Forget these items; returns how many there were."""
+        conditions = _conditions(id_list(item_ids))
+
+        def commit(table: LanceTable) -> int:
+            return sum(int(table.delete(condition).num_deleted_rows) for condition in conditions)
+
+        return self._write(commit) if conditions else 0
+
+    def get(self, item_ids: Sequence[str]) -> pa.Table:
+        """The rows of these items that are in the index, in the order asked for."""
+        ids = id_list(item_ids)
+        found = [self._read(partial(_rows_where, condition=condition)) for condition in _conditions(ids)]
+        rows = pa.concat_tables([self.schema.empty_table(), *found])
+        return rows.take(places(ids, rows))
+
+    def search(self, vectors: np.ndarray, k: int, where: str | None = None) -> list[list[Hit]]:
+        """The k best rows for each query; see `VectorIndex.search`."""
+        queries = unit_queries(vectors, self.dim, k)
+        condition = None if where is None else compile_filter(where, self.schema).sql
+        return [best(self._candidates(query, k, condition), query, k) for query in queries]
+
+    def tidy(self) -> None:
+        """Merge small files and free what old versions hold; `add` and `remove` see to it when it is worth the time."""
+        with told(self._folder, "tidied"), self._lock.held():
+            tidy(self._table, self._folder / f"{TABLE}.lance")
+
+    def _candidates(self, query: np.ndarray, k: int, condition: str | None) -> pa.Table:
+        """At least the k best rows and all that tie with the last of them, nearest first."""
+        limit = k + SPARE
+        while True:
+            found = self._read(partial(_nearest, query=query, limit=limit, condition=condition))
+            distances = found.column("_distance").to_numpy()
+            if len(distances) < limit or distances[-1] > distances[k - 1] + MARGIN:
+                return found.drop_columns(["_distance"])
+            limit *= 4
+
+    def _read(self, read: Callable[[LanceTable], T]) -> T:
+        # A writer may tidy a version away between its choice and the reading of its files: then choose again.
+        with told(self._folder, "read"):
+            for _ in range(4):
+                try:
+                    return read(self._table)
+                except (RuntimeError, ValueError, OSError) as error:
+                    if isinstance(error, LookalikeError) or not is_gone(error):
+                        raise
+            return read(self._table)
+
+    def _write(self, commit: Callable[[LanceTable], T]) -> T:
+        with told(self._folder, "written"), self._lock.held() as unfinished:
+            if unfinished:
+                tidy(self._table, self._folder / f"{TABLE}.lance")
+            result = commit(self._table)
+        self._tidy_if_due()
+        return result
+
+    def _tidy_if_due(self) -> None:
+        # What was asked for is stored. Without room to tidy, the next write will say so.
+        with suppress(StoredIndexError):
+            with told(self._folder, "tidied"):
+                due = is_due(self._table, self._folder / f"{TABLE}.lance")
+            if due:
+                self.tidy()
+
+    def _sweep(self) -> None:
+        if not self._lock.is_left_unfinished():
+            return
+        # Another process is writing, or this one may only read: the index is whole all the same.
+        with suppress(StoredIndexError), told(self._folder, "tidied"), self._lock.held(patience_s=0) as unfinished:
+            if unfinished:
+                tidy(self._table, self._folder / f"{TABLE}.lance")
+
+
+def _connect(folder: Path) -> lancedb.DBConnection:
+    # Zero: every read sees what other processes have committed.
+    return lancedb.connect(folder, read_consistency_interval=timedelta(0))
+
+
+def _nearest(table: LanceTable, query: np.ndarray, limit: int, condition: str | None) -> pa.Table:
+    # For unit vectors 1 - dot product is the cosine distance, without dividing again.
+    search = table.search(query, vector_column_name=VECTOR).distance_type("dot").limit(limit)
+    if condition is not None:
+        search = search.where(condition, prefilter=True)
+    return search.to_arrow()
+
+
+def _rows_where(table: LanceTable, condition: str) -> pa.Table:
+    return table.search().where(condition).to_arrow()
+
+
+def _conditions(ids: list[str]) -> list[str]:
+    ids = list(dict.fromkeys(ids))
+    parts = [ids[start : start + IDS_AT_ONCE] for start in range(0, len(ids), IDS_AT_ONCE)]
+    return [f"{ITEM_ID} IN ({', '.join(map(sql_literal, part))})" for part in parts]

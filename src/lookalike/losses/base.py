@@ -1,0 +1,90 @@
+"""Loss: what every loss is; WeightedSum: losses added up."""
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lookalike.errors import LossInputError
+
+
+class Loss(nn.Module, ABC):
+    """A number that says how wrong a batch of embeddings is. A subclass writes `terms` and nothing else of this class.
+
+    What is fixed for the run (class text vectors) enters the constructor; what changes with the batch (labels, side
+    vectors) enters `terms`, whose signature is the declaration of what the loss needs.
+    """
+
+    @abstractmethod
+    def terms(self, *args: Any, **inputs: Any) -> dict[str, Tensor]:
+        """Named scalar terms; the loss is their sum."""
+
+    def forward(self, *args: Any, **inputs: Any) -> Tensor:
+        """The loss of a batch: `loss(embeddings, labels, side_vectors=...)` -> scalar."""
+        return torch.stack(list(self.terms(*args, **inputs).values())).sum()
+
+    @property
+    def inputs(self) -> dict[str, bool]:
+        """What `terms` takes besides the embeddings: name -> must it be there?"""
+        parameters = list(inspect.signature(self.terms).parameters.values())[1:]
+        return {p.name: p.default is p.empty for p in parameters}
+
+
+class WeightedSum(Loss):
+    """Several losses at once: the weighted sum of their terms, each part given only the inputs it takes.
+
+    Args:
+        parts: name -> (weight, loss). Parts may share one `Proxies`.
+
+    Terms: "<part>.<term>", already weighted.
+    """
+
+    def __init__(self, parts: Mapping[str, tuple[float, Loss]]) -> None:
+        super().__init__()
+        if not parts:
+            raise LossInputError("a WeightedSum needs at least one loss")
+        self.weights = {name: weight for name, (weight, _) in parts.items()}
+        self.parts = nn.ModuleDict({name: loss for name, (_, loss) in parts.items()})
+
+    def terms(self, embeddings: Tensor, *args: Any, **inputs: Any) -> dict[str, Tensor]:
+        """The terms of all parts."""
+        if args:  # labels may be given by position, as to any loss
+            inputs["labels"] = args[0]
+        terms: dict[str, Tensor] = {}
+        for name, weight in self.weights.items():
+            loss = self.parts[name]
+            assert isinstance(loss, Loss)
+            own = {key: inputs[key] for key in loss.inputs if key in inputs}
+            terms |= {f"{name}.{term}": weight * value for term, value in loss.terms(embeddings, **own).items()}
+        return terms
+
+    @property
+    def inputs(self) -> dict[str, bool]:
+        """What any of the parts takes; needed if one part needs it."""
+        union: dict[str, bool] = {}
+        for loss in self.parts.values():
+            assert isinstance(loss, Loss)
+            for name, needed in loss.inputs.items():
+                union[name] = union.get(name, False) or needed
+        return union
+
+
+def check_batch(embeddings: Tensor, labels: Tensor, num_classes: int | None = None) -> None:
+    """Refuse inputs no loss can work with.
+
+    Raises:
+        LossInputError: wrong shapes, labels that are no integers, or (given `num_classes`) labels outside 0..C-1.
+    """
+    if embeddings.ndim != 2 or labels.shape != embeddings.shape[:1]:
+        raise LossInputError(
+            f"a loss takes embeddings [B, D] and labels [B], not {tuple(embeddings.shape)} and {tuple(labels.shape)}"
+        )
+    if labels.is_floating_point() or labels.is_complex():
+        raise LossInputError(f"labels must be integers, not {labels.dtype}: class numbers above 2^24 collide as floats")
+    if num_classes is not None and len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < num_classes:
+        raise LossInputError(
+            f"labels must lie in 0..{num_classes - 1}, but span {int(labels.min())}..{int(labels.max())}"
+        )

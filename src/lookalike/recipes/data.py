@@ -1,0 +1,116 @@
+"""What a run works on: which items train, validate and test, and the frozen backbone's features of all of them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lookalike.catalog import Catalog
+from lookalike.catalog.splits import hold_out_classes
+from lookalike.encoders import Encoder
+from lookalike.encoders.cache import cached_features
+from lookalike.errors import CatalogError, EvaluationError
+from lookalike.evaluation import Protocol, protocols_for
+from lookalike.progress import note
+from lookalike.recipes.recipe import Recipe
+
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class RunData:
+    """Readable, labeled items. All arrays have one entry (or row) per item of `catalog`.
+
+    Attributes:
+        catalog: without the items that cannot be read or have no label.
+        labels: int64 [N], numbers over all classes.
+        features: float32 [N, F], of the frozen backbone.
+        training: bool [N], what is trained on.
+        validation: bool [N], classes held out of training to choose the best epoch.
+        test: bool [N], classes never touched before the end.
+        broken: (item_id, reason) of pictures left out.
+    """
+
+    catalog: Catalog
+    labels: np.ndarray
+    features: np.ndarray
+    training: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    broken: list[tuple[str, str]]
+
+    @property
+    def training_labels(self) -> np.ndarray:
+        """int64 [T], the classes of the training items numbered 0..C-1."""
+        return np.unique(self.labels[self.training], return_inverse=True)[1].astype(np.int64)
+
+    def protocols(self, held_out: np.ndarray) -> list[Protocol]:
+        """Who queries whom among these items; none if nothing can be judged."""
+        try:
+            return protocols_for(self.catalog, held_out)
+        except EvaluationError:
+            return []
+
+
+def prepare(recipe: Recipe, catalog: Catalog, encoder: Encoder) -> RunData:
+    """Read every picture once and split the classes.
+
+    Raises:
+        CatalogError: no labels, a class both in train and in test, or too little to train on.
+    """
+    if "label" not in catalog:
+        raise CatalogError(f"{catalog.name} has no labels; name the column with label=... (--label)")
+    labels, _ = catalog.label_numbers()
+    test, kept = _test_items(catalog, labels, recipe)
+    _check_classes(catalog.name, labels[kept & ~test])
+    catalog, labels, test = catalog.take(np.flatnonzero(kept)), labels[kept], test[kept]
+
+    embedded = cached_features(encoder, catalog)
+    _tell_of_broken(embedded.broken)
+    catalog, labels, test = catalog.take(embedded.rows), labels[embedded.rows], test[embedded.rows]
+    _check_classes(catalog.name, labels[~test])
+    validation = _validation_items(labels, test, recipe)
+    training = ~test & ~validation
+    return RunData(catalog, labels, embedded.embeddings, training, validation, test, embedded.broken)
+
+
+def _test_items(catalog: Catalog, labels: np.ndarray, recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
+    """Which items are for testing, and which take part at all."""
+    if "split" not in catalog:
+        test = hold_out_classes(labels, recipe.evaluation.test_share, recipe.training.seed)
+        note(f"no split column: {len(np.unique(labels[test]))} classes are held out as test")
+        return test, labels >= 0
+    split = np.array([value or "" for value in catalog.column("split")])
+    kept = (labels >= 0) & np.isin(split, ["train", "validation", "test"])
+    test = split == "test"
+    both = np.intersect1d(labels[kept & test], labels[kept & ~test])
+    if len(both):
+        _, names = catalog.label_numbers()
+        raise CatalogError(
+            f"{catalog.name}: {len(both)} classes are in train and in test, {names[both[0]]!r} first; metric learning "
+            "is judged on classes never seen, so give each class to one split (or drop the split column)"
+        )
+    if not (kept & ~test).any():
+        raise CatalogError(f"{catalog.name}: no labeled item has split 'train'; there are {sorted(set(split))}")
+    return test, kept
+
+
+def _check_classes(name: str, labels: np.ndarray) -> None:
+    classes = len(np.unique(labels))
+    if classes < 2:
+        raise CatalogError(f"{name} has {classes} class to train on; at least 2 are needed")
+
+
+def _validation_items(labels: np.ndarray, test: np.ndarray, recipe: Recipe) -> np.ndarray:
+    share = recipe.training.validation_share
+    candidates = np.where(test, -1, labels)
+    # With three classes or fewer nothing can be spared.
+    if share == 0 or len(np.unique(candidates[candidates >= 0])) < 4:
+        return np.zeros(len(labels), dtype=bool)
+    return hold_out_classes(candidates, share, recipe.training.seed)
+
+
+def _tell_of_broken(broken: list[tuple[str, str]]) -> None:
+    for item, reason in broken[:SHOWN]:
+        note(f"left out {item!r}: {reason}")
+    if len(broken) > SHOWN:
+        note(f"... and {len(broken) - SHOWN} more pictures that cannot be read; see lookalike check")

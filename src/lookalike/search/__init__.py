@@ -1,0 +1,7 @@
+"""8. QUERY -> MATCHES."""
+
+from lookalike.search.intake import AddReport
+from lookalike.search.match import Match
+from lookalike.search.searcher import Index
+
+__all__ = ["AddReport", "Index", "Match"]

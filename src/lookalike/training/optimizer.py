@@ -1,0 +1,44 @@
+"""Parameter groups with rates of their own, and one cosine schedule over them."""
+
+import math
+
+from torch import nn
+from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from lookalike.encoders import Encoder
+from lookalike.losses import Loss
+from lookalike.training.settings import TrainingSettings
+
+
+def build_optimizer(encoder: Encoder, loss: Loss, settings: TrainingSettings) -> AdamW:
+    """AdamW over backbone (if it is tuned), head, and the loss's own parameters (its proxies)."""
+    groups = [_group("head", encoder.head, settings.head_learning_rate, settings.weight_decay)]
+    if settings.tune_backbone:
+        groups.append(_group("backbone", encoder.backbone, settings.backbone_learning_rate, settings.weight_decay))
+    if any(True for _ in loss.parameters()):
+        # Proxies are used by direction only: decay would just make them easier to turn.
+        groups.append(_group("proxies", loss, settings.proxies_learning_rate, 0.0))
+    return AdamW(groups)
+
+
+def build_schedule(optimizer: Optimizer, total_steps: int, warmup_steps: int) -> LambdaLR:
+    """All rates rise linearly over `warmup_steps`, then fall along a cosine to 0."""
+
+    def factor(step: int) -> float:
+        if step < warmup_steps:
+            return (step + 1) / warmup_steps
+        # An epoch may have a batch more than was counted on: the rate then stays at its end.
+        done = min(1.0, (step - warmup_steps) / max(1, total_steps - warmup_steps))
+        return 0.5 * (1 + math.cos(math.pi * done))
+
+    return LambdaLR(optimizer, factor)
+
+
+def learning_rates(optimizer: Optimizer) -> dict[str, float]:
+    """The present rate of each group."""
+    return {group["name"]: group["lr"] for group in optimizer.param_groups}
+
+
+def _group(name: str, module: nn.Module, rate: float, decay: float) -> dict[str, object]:
+    return {"name": name, "params": list(module.parameters()), "lr": rate, "weight_decay": decay}

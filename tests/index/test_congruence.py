@@ -1,0 +1,149 @@
+"""Every index equals the reference: the same calls, filters and deletions give the same hits."""
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from lookalike.errors import StoredIndexError
+from lookalike.index import ExactIndex, LanceIndex, VectorIndex
+
+DIM = 3
+IDS = [f"item {number}" for number in range(30)]
+# Few directions, so that ties are common and the k-th place often lies among them.
+DIRECTIONS = [(1, 0, 0), (0, 1, 0), (1, 1, 0), (1, 2, 3), (-1, 0, 0), (1, 1, 1e-4)]
+FILTERS = [
+    None,
+    "price < 5",
+    "not (price < 5)",
+    "price is null or color in ('red', 'it''s')",
+    "color like 'r%' and price between 2 and 8",
+    "item_id <> 'item 3'",
+    "size > 2",
+]
+PRICES = pa.array([*range(10), None], pa.int64())
+COLORS = pa.array(["red", "rose", "it's", None], pa.string())
+SIZES = pa.array([1.5, 2.5, 3.0, float("nan"), None], pa.float64())
+
+
+class Twins(RuleBasedStateMachine):
+    """Does everything to both indexes and compares what they answer."""
+
+    make_rows: Callable[..., pa.Table]
+    comparisons = 0
+    hits = 0
+
+    @initialize(seed=st.integers(0, 9))
+    def begin(self, seed: int) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="twins."))
+        self.exact: VectorIndex = ExactIndex(DIM)
+        self.lance: VectorIndex = LanceIndex.create(self.folder, DIM)
+        if seed:
+            self.add(IDS[:20], {"price", "color"}, seed)
+
+    def teardown(self) -> None:
+        shutil.rmtree(self.folder)
+
+    @rule(
+        ids=st.lists(st.sampled_from(IDS), unique=True, max_size=20),
+        columns=st.sets(st.sampled_from(["price", "color", "size"])),
+        seed=st.integers(0, 999),
+    )
+    def add(self, ids: list[str], columns: set[str], seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        known = {
+            name: values.take(pa.array(rng.integers(0, len(values), len(ids))))
+            for name, values in (("price", PRICES), ("color", COLORS), ("size", SIZES))
+            if name in columns
+        }
+        vectors = [DIRECTIONS[number] for number in rng.integers(0, len(DIRECTIONS), len(ids))]
+        rows = Twins.make_rows(ids, DIM, vectors, **known)
+        self.exact.add(rows)
+        self.lance.add(rows)
+
+    @rule(ids=st.lists(st.sampled_from([*IDS, "nobody's"]), max_size=8))
+    def remove(self, ids: list[str]) -> None:
+        assert self.lance.remove(ids) == self.exact.remove(ids)
+
+    @rule(
+        vectors=st.lists(st.sampled_from(DIRECTIONS), min_size=1, max_size=2),
+        k=st.sampled_from([1, 2, 5, 29, 100]),
+        where=st.sampled_from(FILTERS),
+    )
+    def search(self, vectors: list[Any], k: int, where: str | None) -> None:
+        expected = self.answer(self.exact, vectors, k, where)
+        assert self.answer(self.lance, vectors, k, where) == expected
+        Twins.comparisons += 1
+        Twins.hits += len(expected[0]) if isinstance(expected, list) else 0
+
+    @rule(ids=st.lists(st.sampled_from([*IDS, "nobody's"]), max_size=5))
+    def get(self, ids: list[str]) -> None:
+        names = sorted(self.exact.schema.names)
+        assert self.lance.get(ids).select(names).to_pylist() == self.exact.get(ids).select(names).to_pylist()
+
+    @rule()
+    def reopen(self) -> None:
+        self.lance = LanceIndex.open(self.folder)
+
+    @rule()
+    def tidy(self) -> None:
+        assert isinstance(self.lance, LanceIndex)
+        self.lance.tidy()
+
+    @invariant()
+    def same_size_and_columns(self) -> None:
+        assert len(self.lance) == len(self.exact)
+        assert dict(zip(self.lance.schema.names, self.lance.schema.types, strict=True)) == dict(
+            zip(self.exact.schema.names, self.exact.schema.types, strict=True)
+        )
+
+    @staticmethod
+    def answer(index: VectorIndex, vectors: list[Any], k: int, where: str | None) -> Any:
+        try:
+            return index.search(np.array(vectors, dtype=np.float32), k, where)
+        except StoredIndexError as error:
+            return str(error)
+
+
+def test_lance_equals_exact(make_rows: Callable[..., pa.Table]) -> None:
+    Twins.make_rows = staticmethod(make_rows)
+    Twins.comparisons = Twins.hits = 0
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        Twins,
+        settings=settings(
+            max_examples=40, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )
+    assert Twins.comparisons > 30
+    assert Twins.hits > 100
+
+
+def test_a_large_tie_is_cut_in_the_order_of_item_id(make_rows: Callable[..., pa.Table], tmp_path: Path) -> None:
+    ids = [f"{number:04}" for number in np.random.default_rng(0).permutation(3000)]
+    rows = make_rows(ids, DIM, [DIRECTIONS[int(item) % 2] for item in ids])
+    exact, lance = ExactIndex(DIM), LanceIndex.create(tmp_path, DIM)
+    for index in (exact, lance):
+        for start in range(0, 3000, 1000):
+            index.add(rows.slice(start, 1000))
+        hits = index.search(np.array([[1.0, 0, 0]]), 20)[0]
+        assert [hit.item_id for hit in hits] == [f"{number:04}" for number in range(0, 40, 2)]
+        assert {hit.score for hit in hits} == {1.0}
+
+
+@pytest.mark.parametrize("dim", [1, 7, 384])
+def test_scores_are_equal_to_the_last_bit(dim: int, make_rows: Callable[..., pa.Table], tmp_path: Path) -> None:
+    rng = np.random.default_rng(dim)
+    rows = make_rows([str(number) for number in range(500)], dim, rng.standard_normal((500, dim)))
+    exact, lance = ExactIndex(dim), LanceIndex.create(tmp_path, dim)
+    queries = rng.standard_normal((5, dim)) * 100
+    for index in (exact, lance):
+        index.add(rows)
+    assert lance.search(queries, 30) == exact.search(queries, 30)

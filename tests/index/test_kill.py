@@ -1,0 +1,143 @@
+"""kill -9 at random moments: what was acknowledged is there, nothing is double, half or left behind."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lookalike.index import LanceIndex
+from lookalike.index.tidy import LOCK, SLACK_BYTES
+
+KILLS = 40
+LONGEST_S = 0.16
+PROGRAM = Path(__file__).with_name("writer.py")
+
+
+def _load_writer() -> Any:
+    spec = spec_from_file_location("writer", PROGRAM)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+writer = _load_writer()
+
+
+class Victims:
+    """Writers to be killed, one after the other."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder / "index"
+        self.journal = folder / "journal"
+        self.journal.write_text("")
+        self.parent = subprocess.Popen(
+            [sys.executable, str(PROGRAM), str(self.folder), str(self.journal)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def said(self) -> str:
+        assert self.parent.stdout is not None
+        return self.parent.stdout.readline().strip()
+
+    def kill_one(self, generation: int, after_s: float) -> None:
+        """Start a writer and kill it `after_s` from the moment it opens the index."""
+        assert self.parent.stdin is not None
+        lines = len(self.journal.read_text().splitlines())
+        self.parent.stdin.write(f"{generation}\n")
+        self.parent.stdin.flush()
+        child = int(self.said())
+        while len(self.journal.read_text().splitlines()) == lines:
+            time.sleep(0.001)
+        time.sleep(after_s)
+        os.kill(child, signal.SIGKILL)
+        assert self.said() == "gone"
+
+
+@pytest.fixture
+def victims(tmp_path: Path) -> Iterator[Victims]:
+    victims = Victims(tmp_path)
+    yield victims
+    victims.parent.communicate()
+
+
+def allowed_generations(journal: str) -> dict[int, set[int]]:
+    """For each batch: the last one acknowledged, and whatever was begun after it and never acknowledged."""
+    allowed = {batch: {0} for batch in range(writer.BATCHES)}
+    for line in journal.splitlines():
+        word, *numbers = line.split()
+        assert word in ("open", "begin", "done"), journal[-500:]
+        if numbers:
+            batch, generation = map(int, numbers)
+            allowed[batch] = allowed[batch] | {generation} if word == "begin" else {generation}
+    return allowed
+
+
+def check(folder: Path, journal: str) -> bool:
+    """Raise if anything is wrong; whether the last writer was killed in the middle of a write."""
+    was_unfinished = (folder / LOCK).read_bytes() == b"1"
+    index = LanceIndex.open(folder)  # sweeps
+    ids = [item for batch in range(writer.BATCHES) for item in writer.rows_of(batch, 0).column("item_id").to_pylist()]
+    rows = index.get(ids)
+    assert len(index) == len(ids), "items lost or double"
+    for batch, allowed in allowed_generations(journal).items():
+        found = rows.slice(batch * writer.ROWS, writer.ROWS)
+        (generation,) = set(found.column("generation").to_pylist())  # else half a batch
+        assert generation in allowed, f"batch {batch}: {generation} found, {allowed} acknowledged or under way"
+        assert found.select(["item_id", "vector", "thumbnail"]).equals(
+            writer.rows_of(batch, generation).select(["item_id", "vector", "thumbnail"])
+        )
+    used = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    limit = 2 * rows.nbytes + (0 if was_unfinished else SLACK_BYTES)
+    assert used <= limit, f"{used:,} bytes for {rows.nbytes:,} live ones"
+    return was_unfinished
+
+
+def test_kill_while_writing(victims: Victims) -> None:
+    index = LanceIndex.create(victims.folder, writer.DIM)
+    for batch in range(writer.BATCHES):
+        index.add(writer.rows_of(batch, 0))
+    seed = int(time.time())
+    print(f"seed {seed}")  # shown on failure
+    rng = random.Random(seed)
+    generation, unfinished = 0, 0
+    for _ in range(KILLS):
+        victims.kill_one(generation, rng.uniform(0, LONGEST_S))
+        journal = victims.journal.read_text()
+        unfinished += check(victims.folder, journal)
+        generation = max([0, *(int(line.split()[2]) for line in journal.splitlines() if line.startswith("begin"))])
+    # The case is not trivial: kills hit writes, and between them much was written.
+    assert unfinished >= KILLS // 3
+    assert generation >= KILLS
+
+
+def test_check_can_fail(tmp_path: Path) -> None:
+    folder = tmp_path / "index"
+    index = LanceIndex.create(folder, writer.DIM)
+    for batch in range(writer.BATCHES):
+        index.add(writer.rows_of(batch, 0))
+    check(folder, "begin 3 5\n")
+    with pytest.raises(AssertionError, match="batch 3: 0 found"):
+        check(folder, "begin 3 5\ndone 3 5\n")
+    index.add(writer.rows_of(3, 5).slice(0, 10))
+    with pytest.raises(ValueError, match="too many values to unpack"):
+        check(folder, "begin 3 5\n")
+    index.add(writer.rows_of(3, 5))
+    check(folder, "begin 3 5\n")
+    (folder / "items.lance" / "data" / ".tmpLeft").write_bytes(bytes(6_000_000))
+    with pytest.raises(AssertionError, match="bytes for"):
+        check(folder, "begin 3 5\n")
+    index.remove(["0/0"])
+    with pytest.raises(AssertionError, match="lost or double"):
+        check(folder, "begin 3 5\n")
