@@ -88,6 +88,7 @@ def check(folder: Path, journal: str) -> bool:
     """Raise if anything is wrong; whether the last writer was killed in the middle of a write."""
     was_unfinished = (folder / LOCK).read_bytes() == b"1"
     index = LanceIndex.open(folder)  # sweeps
+    assert not (was_unfinished and list(folder.rglob(".tmp*"))), "temporary files left"
     ids = [item for batch in range(writer.BATCHES) for item in writer.rows_of(batch, 0).column("item_id").to_pylist()]
     rows = index.get(ids)
     assert len(index) == len(ids), "items lost or double"
@@ -98,9 +99,10 @@ def check(folder: Path, journal: str) -> bool:
         assert found.select(["item_id", "vector", "thumbnail"]).equals(
             writer.rows_of(batch, generation).select(["item_id", "vector", "thumbnail"])
         )
-    used = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    sizes = {str(path.relative_to(folder)): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+    used = sum(sizes.values())
     limit = 2 * rows.nbytes + (0 if was_unfinished else SLACK_BYTES)
-    assert used <= limit, f"{used:,} bytes for {rows.nbytes:,} live ones"
+    assert used <= limit, f"{used:,} bytes for {rows.nbytes:,} live ones: {sizes}"
     return was_unfinished
 
 
@@ -135,7 +137,7 @@ def test_check_can_fail(tmp_path: Path) -> None:
         check(folder, "begin 3 5\n")
     index.add(writer.rows_of(3, 5))
     check(folder, "begin 3 5\n")
-    (folder / "items.lance" / "data" / ".tmpLeft").write_bytes(bytes(6_000_000))
+    (folder / "items.lance" / "data" / ".tmpLeft").write_bytes(bytes(6_000_000))  # the lock says nobody was killed
     with pytest.raises(AssertionError, match="bytes for"):
         check(folder, "begin 3 5\n")
     index.remove(["0/0"])

@@ -171,3 +171,24 @@ def test_reading_without_the_right_to_write(
 def test_the_room_is_free_of_torch() -> None:
     code = "import sys, lookalike.index, lookalike.search; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_version_tidied_away_while_it_is_read_is_read_again(tmp_path: Path) -> None:
+    index = LanceIndex.create(tmp_path, 4)
+    tries = []
+
+    def gone(table: object) -> int:
+        tries.append(table)
+        if len(tries) < 3:
+            raise RuntimeError("lance error: Not found: data/01.lance")
+        return 7
+
+    assert index._read(gone) == 7
+    with pytest.raises(StoredIndexError, match=r"could not be read: lance error: Not found"):
+        index._read(lambda table: gone(tries.clear()))
+    with pytest.raises(StoredIndexError, match="could not be read: something else; if it stays so, restore"):
+        index._read(_broken)
+
+
+def _broken(table: object) -> None:
+    raise RuntimeError("something else\nat some line of Rust")

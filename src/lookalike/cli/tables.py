@@ -1,6 +1,7 @@
 """Results as tables in the terminal."""
 
 from collections.abc import Mapping
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from lookalike.training import Run
 
 Metrics = Mapping[str, object]
+LINE_WIDTH = 140
 
 
 def print_run(run: "Run") -> None:
@@ -51,7 +53,8 @@ def print_metrics(results: Mapping[str, Mapping[str, Metrics]]) -> None:
 def print_match(match: "Match") -> None:
     """One match in one line, on stdout."""
     about = ", ".join(f"{name} {value}" for name, value in match.attributes.items() if value is not None)
-    print(f"{match.score:.4f}  {match.item_id}  {about}")
+    # One line each; --json of the search command has everything.
+    print(shorten(f"{match.rank:>3}  {match.score:.4f}  {match.item_id}  {about}", LINE_WIDTH, placeholder=" ..."))
 
 
 def _heading(metric: str) -> str:

@@ -1,5 +1,6 @@
 """Two models on the same queries: what was gained, and whether that is more than chance."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -8,12 +9,16 @@ from lookalike.evaluation.retrieval import Retrieval
 
 @dataclass(frozen=True)
 class Gain:
-    """Trained minus frozen on one protocol, in points of Recall@1 (0..100), with its 95 % interval over classes."""
+    """Trained minus frozen on one protocol, in points (0..100) of a metric, with its 95 % interval over classes.
+
+    The interval is NaN where the queries are of a single class.
+    """
 
     protocol: str
     points: float
     low: float
     high: float
+    metric: str = "Recall@1"
 
     @property
     def helped(self) -> bool:
@@ -26,17 +31,19 @@ class Gain:
         return self.high < 0
 
     def __str__(self) -> str:
-        return f"{self.protocol}: {self.points:+.1f} points of Recall@1 (95 % {self.low:+.1f} to {self.high:+.1f})"
+        interval = "one class: no interval" if math.isnan(self.low) else f"95 % {self.low:+.1f} to {self.high:+.1f}"
+        return f"{self.protocol}: {self.points:+.1f} points of {self.metric} ({interval})"
 
 
 def gains(frozen: Mapping[str, Retrieval], trained: Mapping[str, Retrieval]) -> list[Gain]:
-    """The gain on every protocol."""
+    """The gain on every protocol, in Recall at the smallest K that was judged."""
     found = []
     for name, after in trained.items():
-        metric = f"recall_at_{min(after.recall_at)}"
+        smallest = min(after.recall_at)
+        metric = f"recall_at_{smallest}"
         points = after.values(metric).mean() - frozen[name].values(metric).mean()
         low, high = after.gain_interval(frozen[name], metric)
-        found.append(Gain(name, 100 * float(points), 100 * low, 100 * high))
+        found.append(Gain(name, 100 * float(points), 100 * low, 100 * high, f"Recall@{smallest}"))
     return found
 
 

@@ -1,7 +1,6 @@
 """Exact nearest neighbors by cosine, block by block."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from lookalike.errors import EvaluationError
@@ -31,7 +30,7 @@ def nearest(queries: Tensor, gallery: Tensor, k: int, *, exclude: Tensor | None 
     queries, gallery = _unit_rows(queries, "query"), _unit_rows(gallery, "gallery")
     step = max(1, BLOCK // len(gallery))
     numbers, cosines = [], []
-    for start in range(0, len(queries), step):
+    for start in range(0, max(1, len(queries)), step):  # one empty block where nothing is asked
         block = queries[start : start + step] @ gallery.T
         if exclude is not None:
             block.scatter_(1, exclude[start : start + step, None], -torch.inf)
@@ -43,12 +42,14 @@ def nearest(queries: Tensor, gallery: Tensor, k: int, *, exclude: Tensor | None 
 
 def _unit_rows(embeddings: Tensor, what: str) -> Tensor:
     embeddings = embeddings.float()
+    # By its largest number first: the squares of a very short or very long row are no float32 numbers.
+    embeddings = embeddings / embeddings.abs().amax(dim=1, keepdim=True)
     lengths = embeddings.norm(dim=1)
-    # A NaN length is not above 0 either.
-    bad = ~((lengths > 0) & torch.isfinite(lengths))
+    bad = ~torch.isfinite(lengths)  # 0 / 0 is NaN, and so is infinity / infinity
     if bool(bad.any()):
         raise EvaluationError(
             f"{int(bad.sum())} {what} embeddings are zero or not finite, the first in row {int(bad.nonzero()[0])}; "
             "the model has collapsed or diverged: train again with smaller learning rates"
         )
-    return F.normalize(embeddings, dim=1)
+    unit: Tensor = embeddings / lengths[:, None]
+    return unit

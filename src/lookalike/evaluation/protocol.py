@@ -36,7 +36,7 @@ class Protocol:
         )
 
 
-def protocols_for(catalog: Catalog, held_out: np.ndarray) -> list[Protocol]:
+def protocols_for(catalog: Catalog, held_out: np.ndarray, visible: np.ndarray | None = None) -> list[Protocol]:
     """The protocols that make sense for these held-out items.
 
     "all" pools them. With several domains there is one for each domain among itself ("street -> street") and each
@@ -46,12 +46,14 @@ def protocols_for(catalog: Catalog, held_out: np.ndarray) -> list[Protocol]:
     Args:
         catalog: with labels.
         held_out: bool [N], items of classes never seen in training.
+        visible: bool [N], items that may be searched at all; all by default. What chooses a model must not see the
+            test items, not even as distractors.
 
     Raises:
         EvaluationError: no protocol has a query with anything to find.
     """
     labels, _ = catalog.label_numbers()
-    known = labels >= 0
+    known = labels >= 0 if visible is None else (labels >= 0) & visible
     candidates = [Protocol(POOLED, np.flatnonzero(held_out & known))]
     if "domain" in catalog:
         domains = np.array(catalog.column("domain"), dtype=object)
@@ -91,8 +93,9 @@ def evaluate(encoder: Encoder, catalog: Catalog, k: Sequence[int] = (1, 2, 4, 8)
         EvaluationError: no item has another of its class to find.
     """
     catalog, _ = held_out_part(catalog)
+    labels, _ = catalog.label_numbers()  # refuses before the long work
     embedded = embed_catalog(encoder, catalog, batch_size)
-    labels, _ = catalog.take(embedded.rows).label_numbers()
+    labels = labels[embedded.rows]
     known = np.flatnonzero(labels >= 0)
     return retrieval_metrics(embedded.embeddings[known], labels[known], k=k)
 
@@ -109,6 +112,7 @@ def judge_models(
         CatalogError: the catalog has no labels.
         EvaluationError: no query has anything to find.
     """
+    catalog.label_numbers()  # refuses before the long work
     embedded = {name: embed_catalog(encoder, catalog, batch_size) for name, encoder in models.items()}
     catalog = catalog.take(next(iter(embedded.values())).rows)
     labels, _ = catalog.label_numbers()

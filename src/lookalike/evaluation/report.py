@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -84,7 +85,8 @@ def _table(protocol: str, judged: Mapping[str, Retrieval]) -> str:
 
 def _cell(result: Retrieval, metric: str) -> str:
     low, high = result.interval(metric)
-    return f"<td>{100 * result.values(metric).mean():.1f}<small>{100 * low:.1f} – {100 * high:.1f}</small></td>"
+    interval = "" if math.isnan(low) else f"<small>{100 * low:.1f} – {100 * high:.1f}</small>"
+    return f"<td>{100 * result.values(metric).mean():.1f}{interval}</td>"
 
 
 def _grid_row(catalog: Catalog, row: Row) -> str:

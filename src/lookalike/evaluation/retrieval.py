@@ -103,6 +103,8 @@ def retrieval_metrics(
     among_themselves = gallery is None
     x, labels = _tensors(queries, query_labels, "query")
     y, classes = (x, labels) if gallery is None else _tensors(gallery, gallery_labels, "gallery")
+    if x.shape[1] != y.shape[1]:
+        raise EvaluationError(f"queries have {x.shape[1]} dimensions, the gallery {y.shape[1]}: not of one model")
     if not k or min(k) < 1:
         raise EvaluationError(f"Recall@K needs K of at least 1, not {list(k)}")
 
@@ -133,6 +135,8 @@ def retrieval_metrics(
 
 
 def _tensors(embeddings: Array, labels: Array | None, what: str) -> tuple[Tensor, Tensor]:
+    if labels is None:
+        raise EvaluationError(f"the {what} embeddings need {what}_labels, integers [N]")
     x, y = torch.as_tensor(embeddings).cpu(), torch.as_tensor(labels).cpu()
     if x.ndim != 2 or y.shape != x.shape[:1] or len(x) == 0:
         raise EvaluationError(
@@ -152,9 +156,10 @@ def _count_of(labels: Tensor, among: Tensor) -> Tensor:
 
 def _at_r(hits: Tensor, to_find: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """R-precision and average precision at R, per query."""
-    ranks = torch.arange(1, hits.shape[1] + 1)
+    hits = hits[:, : int(to_find.max())]  # a large K of Recall@K looks further than any R
+    ranks = torch.arange(1, hits.shape[1] + 1, dtype=torch.float64)
     counted = hits & (ranks <= to_find[:, None])
     precision = counted.cumsum(dim=1) / ranks
-    found = counted.sum(dim=1) / to_find
+    found = counted.sum(dim=1, dtype=torch.float64) / to_find
     average = (precision * counted).sum(dim=1) / to_find
-    return found.double().numpy(), average.double().numpy()
+    return found.numpy(), average.numpy()

@@ -21,6 +21,8 @@ LOCK = "writer.lock"
 PATIENCE_S = 120.0
 #: What an index may waste before it is tidied, beyond its own size again.
 SLACK_BYTES = 2**20
+#: How often tidying is tried until one version is left.
+ROUNDS = 3
 _REST, _WRITING = b"0", b"1"
 _MOMENT = timedelta(milliseconds=1)
 
@@ -82,10 +84,13 @@ def tidy(table: LanceTable, folder: Path) -> None:
     for file in folder.rglob("*"):
         if file.name.startswith(".tmp") or "#" in file.name:
             file.unlink(missing_ok=True)
-    # A reader's version may vanish: `LanceIndex` then reads the newest. Zero, all but the newest, would warn of just
-    # that; so all older than a moment, and a moment's pause for the one just written.
-    time.sleep(5 * _MOMENT.total_seconds())
-    table.optimize(cleanup_older_than=_MOMENT, delete_unverified=True)
+    # A reader's version may vanish: `LanceIndex` then reads the newest. An age of zero, all but the newest, would warn
+    # of just that, so it is a moment; a version younger than it stays, and another round takes that too.
+    for _ in range(ROUNDS):
+        time.sleep(5 * _MOMENT.total_seconds())
+        table.optimize(cleanup_older_than=_MOMENT, delete_unverified=True)
+        if len(list((folder / "_versions").glob("*.manifest"))) == 1:
+            return
 
 
 def is_due(table: LanceTable, folder: Path) -> bool:

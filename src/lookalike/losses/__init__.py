@@ -4,6 +4,7 @@ from lookalike.losses.adaptive_additive_softmax import AdaptiveAdditiveSoftmaxLo
 from lookalike.losses.base import Loss, WeightedSum
 from lookalike.losses.normalized_softmax import NormalizedSoftmaxLoss
 from lookalike.losses.proxies import Proxies
+from lookalike.losses.similarity_preservation import SimilarityPreservation
 from lookalike.losses.triplet import TripletLoss
 
 #: The losses a recipe can name. The constructor is the schema of the settings.
@@ -19,6 +20,7 @@ __all__ = [
     "Loss",
     "NormalizedSoftmaxLoss",
     "Proxies",
+    "SimilarityPreservation",
     "TripletLoss",
     "WeightedSum",
 ]

@@ -1,5 +1,6 @@
 """AdaptiveAdditiveSoftmaxLoss: one margin per (sample, negative proxy), from distances in another modality."""
 
+import math
 from typing import Literal, get_args
 
 import torch
@@ -7,10 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lookalike.errors import LossInputError
-from lookalike.losses.base import Loss, check_batch
+from lookalike.losses.base import Loss, check_batch, mean_cross_entropy
 from lookalike.losses.proxies import Proxies, own_or_shared
 
 Direction = Literal["dissimilar", "similar"]
+ROUNDING = 1e-3
 
 
 class AdaptiveAdditiveSoftmaxLoss(Loss):
@@ -65,7 +67,7 @@ class AdaptiveAdditiveSoftmaxLoss(Loss):
         proxies: Proxies | None = None,
     ) -> None:
         super().__init__()
-        if scale <= 0 or not 0 <= base_margin < 4:
+        if not (0 < scale < math.inf and 0 <= base_margin < 4):
             raise LossInputError(f"scale must be above 0 and base_margin in [0, 4), not {scale} and {base_margin}")
         if direction not in get_args(Direction):
             raise LossInputError(f"direction must be one of {', '.join(get_args(Direction))}, not {direction!r}")
@@ -74,13 +76,15 @@ class AdaptiveAdditiveSoftmaxLoss(Loss):
         _check_side(class_side_vectors, class_distances, self.proxies.num_classes)
         vectors = None if class_side_vectors is None else F.normalize(class_side_vectors.detach().float(), dim=1)
         self.register_buffer("class_side_vectors", vectors)
-        self.register_buffer("class_distances", None if class_distances is None else class_distances.detach().clone())
+        distances = None if class_distances is None else class_distances.detach().clamp(0, 4)
+        self.register_buffer("class_distances", distances)
 
     def terms(self, embeddings: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """The cross entropy of the scaled cosines with the margins added to the negatives."""
-        check_batch(embeddings, labels, self.proxies.num_classes)
+        labels = check_batch(embeddings, labels, self.proxies.num_classes)
         cosines = self.proxies.cosines(embeddings)
-        return {"softmax": F.cross_entropy(self.scale * (cosines + self.margins(labels).to(cosines.dtype)), labels)}
+        logits = self.scale * (cosines + self.margins(labels).to(cosines.dtype))
+        return {"softmax": mean_cross_entropy(logits, labels)}
 
     @torch.no_grad()
     def margins(self, labels: Tensor) -> Tensor:
@@ -107,7 +111,8 @@ def _check_side(vectors: Tensor | None, distances: Tensor | None, num_classes: i
     if distances is not None:
         if distances.shape != (num_classes, num_classes):
             raise LossInputError(f"class_distances must be [{num_classes}] * 2, not {tuple(distances.shape)}")
-        if not bool(((distances >= 0) & (distances <= 4)).all()):
+        # 2 - 2 cos in float32 comes out a little below 0 on the diagonal: that much is clamped away.
+        if not bool(((distances >= -ROUNDING) & (distances <= 4 + ROUNDING)).all()):
             raise LossInputError("class_distances are squared distances of unit vectors: each must lie in [0, 4]")
     if vectors is not None and not bool(torch.isfinite(vectors).all()):
         raise LossInputError("class_side_vectors hold NaN or infinite numbers")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lookalike.errors import LossInputError
@@ -49,10 +50,15 @@ class WeightedSum(Loss):
         self.weights = {name: weight for name, (weight, _) in parts.items()}
         self.parts = nn.ModuleDict({name: loss for name, (_, loss) in parts.items()})
 
-    def terms(self, embeddings: Tensor, *args: Any, **inputs: Any) -> dict[str, Tensor]:
+    def terms(self, embeddings: Tensor, labels: Tensor | None = None, **inputs: Any) -> dict[str, Tensor]:
         """The terms of all parts."""
-        if args:  # labels may be given by position, as to any loss
-            inputs["labels"] = args[0]
+        if labels is not None:
+            inputs["labels"] = labels
+        unknown = sorted(inputs.keys() - self.inputs.keys())
+        if unknown:  # as of any loss: a misspelt name must not pass for one that was left out
+            raise TypeError(
+                f"no part of this WeightedSum takes {', '.join(unknown)}; they take {', '.join(self.inputs)}"
+            )
         terms: dict[str, Tensor] = {}
         for name, weight in self.weights.items():
             loss = self.parts[name]
@@ -72,8 +78,8 @@ class WeightedSum(Loss):
         return union
 
 
-def check_batch(embeddings: Tensor, labels: Tensor, num_classes: int | None = None) -> None:
-    """Refuse inputs no loss can work with.
+def check_batch(embeddings: Tensor, labels: Tensor, num_classes: int | None = None) -> Tensor:
+    """Refuse inputs no loss can work with; returns the labels as int64.
 
     Raises:
         LossInputError: wrong shapes, labels that are no integers, or (given `num_classes`) labels outside 0..C-1.
@@ -82,9 +88,15 @@ def check_batch(embeddings: Tensor, labels: Tensor, num_classes: int | None = No
         raise LossInputError(
             f"a loss takes embeddings [B, D] and labels [B], not {tuple(embeddings.shape)} and {tuple(labels.shape)}"
         )
-    if labels.is_floating_point() or labels.is_complex():
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
         raise LossInputError(f"labels must be integers, not {labels.dtype}: class numbers above 2^24 collide as floats")
     if num_classes is not None and len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < num_classes:
         raise LossInputError(
             f"labels must lie in 0..{num_classes - 1}, but span {int(labels.min())}..{int(labels.max())}"
         )
+    return labels.long()
+
+
+def mean_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """The mean over the batch; 0 where the batch is empty, which torch's own mean makes NaN."""
+    return F.cross_entropy(logits, labels, reduction="sum") / max(len(labels), 1)

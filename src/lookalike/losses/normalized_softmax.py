@@ -1,10 +1,12 @@
 """NormalizedSoftmaxLoss, with CosFace as its margin."""
 
+import math
+
 import torch.nn.functional as F
 from torch import Tensor
 
 from lookalike.errors import LossInputError
-from lookalike.losses.base import Loss, check_batch
+from lookalike.losses.base import Loss, check_batch, mean_cross_entropy
 from lookalike.losses.proxies import Proxies, own_or_shared
 
 
@@ -45,16 +47,16 @@ class NormalizedSoftmaxLoss(Loss):
         proxies: Proxies | None = None,
     ) -> None:
         super().__init__()
-        if scale <= 0 or margin < 0:
+        if not (0 < scale < math.inf and 0 <= margin < math.inf):
             raise LossInputError(f"scale must be above 0 and margin at least 0, not {scale} and {margin}")
         self.proxies = own_or_shared(proxies, num_classes, dim)
         self.scale, self.margin = scale, margin
 
     def terms(self, embeddings: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """The cross entropy of the scaled cosines."""
-        check_batch(embeddings, labels, self.proxies.num_classes)
+        labels = check_batch(embeddings, labels, self.proxies.num_classes)
         cosines = self.proxies.cosines(embeddings)
         if self.margin:
             own = F.one_hot(labels, self.proxies.num_classes).to(cosines.dtype)
             cosines = cosines - self.margin * own
-        return {"softmax": F.cross_entropy(self.scale * cosines, labels)}
+        return {"softmax": mean_cross_entropy(self.scale * cosines, labels)}

@@ -36,7 +36,13 @@ class Proxies(nn.Module):
         return F.normalize(self.weight, dim=1)
 
     def cosines(self, embeddings: Tensor) -> Tensor:
-        """Cosine of each embedding [B, D] to each proxy: [B, C], in the proxies' precision."""
+        """Cosine of each embedding [B, D] to each proxy: [B, C], in the proxies' precision.
+
+        Raises:
+            LossInputError: the embeddings have another dimension.
+        """
+        if embeddings.shape[1] != self.dim:
+            raise LossInputError(f"the proxies have {self.dim} dimensions, the embeddings {embeddings.shape[1]}")
         cosines: Tensor = F.normalize(embeddings.to(self.weight.dtype), dim=1) @ self().T
         return cosines
 
@@ -51,6 +57,11 @@ class Proxies(nn.Module):
 def own_or_shared(proxies: Proxies | None, num_classes: int | None, dim: int | None) -> Proxies:
     """The proxies given, or new ones of this size."""
     if proxies is not None:
+        if num_classes not in (None, proxies.num_classes) or dim not in (None, proxies.dim):
+            raise LossInputError(
+                f"the proxies given are {proxies.num_classes} of {proxies.dim} dimensions, not {num_classes} of {dim}; "
+                "leave num_classes and dim out"
+            )
         return proxies
     if num_classes is None or dim is None:
         raise LossInputError("a proxy loss needs num_classes and dim, or proxies=")

@@ -41,8 +41,10 @@ class TripletLoss(Loss):
 
     def terms(self, embeddings: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """The mean hinge over the anchors that have a positive and a negative."""
-        check_batch(embeddings, labels)
+        labels = check_batch(embeddings, labels)
         distances = squared_distances(embeddings)
+        if len(labels) == 0:  # no row to take the farthest and the nearest of
+            return {"triplet": distances.sum()}
         positive, negative = positive_and_negative_pairs(labels)
         farthest_positive = distances.masked_fill(~positive, -torch.inf).amax(dim=1)
         nearest_negative = distances.masked_fill(~negative, torch.inf).amin(dim=1)

@@ -39,14 +39,26 @@ class RunData:
     broken: list[tuple[str, str]]
 
     @property
+    def training_catalog(self) -> Catalog:
+        """The training items alone."""
+        return self.catalog.take(np.flatnonzero(self.training))
+
+    @property
     def training_labels(self) -> np.ndarray:
         """int64 [T], the classes of the training items numbered 0..C-1."""
         return np.unique(self.labels[self.training], return_inverse=True)[1].astype(np.int64)
 
-    def protocols(self, held_out: np.ndarray) -> list[Protocol]:
-        """Who queries whom among these items; none if nothing can be judged."""
+    def test_protocols(self) -> list[Protocol]:
+        """Who queries whom in the end; none if nothing can be judged."""
+        return self._protocols(self.test)
+
+    def validation_protocols(self) -> list[Protocol]:
+        """Who queries whom to choose the best weights; test items are not even distractors here."""
+        return self._protocols(self.validation, ~self.test)
+
+    def _protocols(self, held_out: np.ndarray, visible: np.ndarray | None = None) -> list[Protocol]:
         try:
-            return protocols_for(self.catalog, held_out)
+            return protocols_for(self.catalog, held_out, visible)
         except EvaluationError:
             return []
 

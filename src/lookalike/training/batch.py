@@ -16,6 +16,7 @@ class Batch:
     inputs: Tensor  # uint8 pictures [B, 3, S, S], or features [B, F] of a frozen backbone
     labels: Tensor  # int64 [B], class numbers 0..C-1
     side_vectors: Tensor | None = None  # float32 [B, T]
+    start_embeddings: Tensor | None = None  # float32 [B, D], of the same items before training
 
 
 REMEDIES = {

@@ -65,18 +65,18 @@ class TrainingItems:
     batches: ClassBatches
     labels: np.ndarray
     side_vectors: np.ndarray | None = None
+    start_embeddings: np.ndarray | None = None
 
     @property
     def available(self) -> list[str]:
         """The batch fields that are there."""
-        return ["labels"] + (["side_vectors"] if self.side_vectors is not None else [])
+        return ["labels", *(name for name in ("side_vectors", "start_embeddings") if getattr(self, name) is not None)]
 
     def epoch(self, number: int, device: torch.device) -> Iterator[Batch]:
         """The batches of one epoch, on the device."""
         for rows, inputs in self.inputs.batches(number, self.batches.epoch(number)):
-            side = None if self.side_vectors is None else torch.from_numpy(self.side_vectors[rows]).to(device)
-            labels = torch.from_numpy(self.labels[rows]).to(device)
-            yield Batch(inputs.to(device, non_blocking=True), labels, side)
+            fields = {name: torch.from_numpy(getattr(self, name)[rows]).to(device) for name in self.available}
+            yield Batch(inputs.to(device, non_blocking=True), **fields)
 
 
 def fit(

@@ -21,6 +21,8 @@ class TrainingSettings(BaseModel):
     head_learning_rate: PositiveFloat = 1e-3
     proxies_learning_rate: PositiveFloat = 1e-2
     weight_decay: NonNegativeFloat = 0.0
+    #: Weight of a term that keeps the similarities the encoder began with; 0 for a backbone without pretraining.
+    keep_similarities: NonNegativeFloat = 10.0
     #: Gradients are scaled down to this norm.
     max_gradient_norm: PositiveFloat = 1.0
     #: Running means of BatchNorm stay those of the pretrained backbone.
