@@ -112,15 +112,17 @@ def _spread(sizes: Counter[str]) -> dict[str, float]:
 def _shared_classes(catalog: Catalog) -> list[str]:
     if "split" not in catalog or "label" not in catalog:
         return []
-    train, test = ({*catalog.where(split=split).column("label")} - {None} for split in ("train", "test"))
-    return sorted(train & test)
+    labels = defaultdict(set)
+    for split, label in zip(catalog.column("split"), catalog.column("label"), strict=True):
+        labels[split].add(label)
+    return sorted((labels["train"] & labels["test"]) - {None})
 
 
 def _differing(catalog: Catalog, column: str, groups: list[list[str]]) -> int:
     if column not in catalog:
         return 0
     values = dict(zip(catalog.column("item_id"), catalog.column(column), strict=True))
-    return sum(len({values[item] for item in group}) > 1 for group in groups)
+    return sum(len({values[item] for item in group} - {None}) > 1 for group in groups)
 
 
 def _problems(report: CatalogReport) -> list[str]:

@@ -1,11 +1,11 @@
 """Read one picture safely: within limits, upright, RGB; what cannot be read is named, never skipped in silence."""
 
 import io
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from lookalike.errors import ImageError
 
@@ -13,6 +13,16 @@ ImageSource = str | Path | bytes | Image.Image
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+#: What makes a picture upright, by its EXIF orientation (1 and whatever is not here: nothing).
+TRANSPOSED = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +63,11 @@ def decode(source: ImageSource, short_side_px: int | None = None, limits: ImageL
     Raises:
         ImageError: it cannot be read, is damaged, or breaks a limit; the sentence does not repeat the path.
     """
-    if isinstance(source, Image.Image):
-        return _upright_rgb(source)
-    encoded = read_bytes(source, limits)
     try:
+        if isinstance(source, Image.Image):
+            _check_size(source.size, limits)
+            return _upright_rgb(source)
+        encoded = read_bytes(source, limits)
         with Image.open(io.BytesIO(encoded), formats=FORMATS) as picture:
             _check_size(picture.size, limits)
             if short_side_px is not None:
@@ -82,14 +93,21 @@ def _read_file(path: Path, limits: ImageLimits) -> bytes:
     if str(path).startswith(("http:/", "https:/")):
         raise ImageError("pictures are not fetched from the network; download it and name the file")
     try:
-        size = path.stat().st_size
-        if size > limits.max_bytes:
-            raise ImageError(f"the picture has {size:,} bytes; the limit is {limits.max_bytes:,}")
+        found = path.stat()
+        # Reading a device or a pipe might never end.
+        if not stat.S_ISREG(found.st_mode):
+            raise ImageError("this is a folder or a device, not a file; name the picture itself")
+        if found.st_size > limits.max_bytes:
+            raise ImageError(f"the picture has {found.st_size:,} bytes; the limit is {limits.max_bytes:,}")
         return path.read_bytes()
     except FileNotFoundError:
         raise ImageError("there is no such file") from None
     except OSError as error:
         raise ImageError(f"the file cannot be read ({error.strerror})") from None
+    except ImageError:
+        raise
+    except ValueError:
+        raise ImageError("the file cannot be read (no file can have such a name)") from None
 
 
 def _check_size(size: tuple[int, int], limits: ImageLimits) -> None:
@@ -107,18 +125,39 @@ def _decode_reduced(picture: Image.Image, short_side_px: int) -> None:
 
 
 def _upright_rgb(picture: Image.Image) -> Image.Image:
-    upright = ImageOps.exif_transpose(picture) or picture
-    if upright.mode.startswith("I") or upright.mode == "F":
-        upright = _to_eight_bits(upright)
-    if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
-        # A cut-out product on nothing is meant to stand on white, as in a shop.
-        layer = upright.convert("RGBA")
-        upright = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-    return upright.convert("RGB")
+    picture.load()
+    turned = TRANSPOSED.get(_orientation(picture))
+    rgb = _rgb(picture)
+    # The pixels alone: with its EXIF left on it, a picture decoded twice would be turned twice.
+    rgb.info.clear()
+    return rgb.transpose(turned) if turned is not None else rgb
+
+
+def _orientation(picture: Image.Image) -> int:
+    # Cameras and editors write malformed EXIF; the picture under it is good, and Pillow raises many kinds.
+    try:
+        return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:
+        return 1
+
+
+def _rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith("I") or picture.mode == "F":
+        picture = _to_eight_bits(picture)
+    if picture.mode not in ("RGBA", "LA", "PA") and "transparency" not in picture.info:
+        return picture.convert("RGB")
+    # A cut-out product on nothing is meant to stand on white, as in a shop.
+    layer = picture if picture.mode == "RGBA" else picture.convert("RGBA")
+    white = Image.new("RGB", layer.size, "white")
+    white.paste(layer, mask=layer)
+    return white
 
 
 def _to_eight_bits(picture: Image.Image) -> Image.Image:
     # Pillow clips 16-bit gray at 255 instead of scaling it.
-    values = np.asarray(picture, dtype=np.float64)
-    top = 65535.0 if values.max(initial=0) > 255 else 255.0
-    return Image.fromarray((np.clip(values / top, 0, 1) * 255).round().astype(np.uint8))
+    values = picture if picture.mode == "F" else picture.convert("I")
+    _, largest = values.getextrema()
+    top = 65535 if float(largest) > 255 else 255  # type: ignore[arg-type]
+    gray = values.point(lambda value: value * (255 / top) + 0.5).convert("L")
+    gray.info.pop("transparency", None)  # a 16-bit number
+    return gray

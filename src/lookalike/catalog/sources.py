@@ -1,8 +1,8 @@
 """Read a catalog's table from a folder of pictures, CSV, TSV, Parquet or JSONL, and say what was understood."""
 
-import csv
+import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from pathlib import Path
 
 import pyarrow as pa
@@ -32,6 +32,10 @@ SPLIT_FOLDERS = {
 }
 ROW_NUMBER = "row_number"
 SHOWN = 5
+#: Where the columns of a folder of pictures come from.
+FOLDER_SOURCES = {"item_id": "files", "image": "files", "label": "folders", "split": "folders"}
+#: One row of a CSV or JSONL file may be this long.
+LONGEST_ROW_BYTES = 32 * 2**20
 
 
 def read(path: Path, columns: Mapping[str, str | None]) -> tuple[pa.Table, dict[str, str]]:
@@ -41,9 +45,14 @@ def read(path: Path, columns: Mapping[str, str | None]) -> tuple[pa.Table, dict[
     if path.is_dir():
         metadata = [path / f"metadata{suffix}" for suffix in READERS if (path / f"metadata{suffix}").exists()]
         if not metadata:
-            return _read_folder(path), {"image": "files", "label": "folders"}
+            table, found = _with_our_columns(_read_folder(path), path, columns)
+            return table, {ours: FOLDER_SOURCES.get(theirs, theirs) for ours, theirs in found.items()}
         path = metadata[0]
-    table = _read_file(path)
+    usual = {name for names in USUAL_NAMES.values() for name in names}
+    table = _read_file(path, usual | {name for name in columns.values() if name is not None})
+    name, count = Counter(table.column_names).most_common(1)[0] if table.column_names else ("", 0)
+    if count > 1:
+        raise CatalogError(f"{path} has {count} columns named {name!r}; rename or drop all but one")
     return _with_our_columns(table, path, columns)
 
 
@@ -73,9 +82,12 @@ def _check_ids_unique(ids: pa.ChunkedArray, name: str) -> None:
 
 
 def _read_folder(root: Path) -> pa.Table:
-    files = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    files = sorted(path for path in root.rglob("*") if _is_picture(path, root))
     if not files:
         raise CatalogError(f"{root} holds no pictures ({', '.join(SUFFIXES)}); expected {root}/CLASS/picture.jpg")
+    for file in files:
+        if not _is_utf8(file):
+            raise CatalogError(f"{str(file)!r}: the name is not UTF-8; rename the file or its folder")
     parts = [file.relative_to(root).parts for file in files]
     table = {"item_id": ["/".join(p) for p in parts], "image": [str(file.resolve()) for file in files]}
     if all(len(p) > 2 and p[0].lower() in SPLIT_FOLDERS for p in parts):
@@ -86,39 +98,70 @@ def _read_folder(root: Path) -> pa.Table:
     return pa.table(table)
 
 
-def _read_file(path: Path) -> pa.Table:
+def _is_picture(path: Path, root: Path) -> bool:
+    # Hidden folders hold copies: .ipynb_checkpoints, .Trash.
+    is_hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+    return path.suffix.lower() in SUFFIXES and not is_hidden and path.is_file()
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _read_file(path: Path, texts: Set[str]) -> pa.Table:
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise CatalogError(f"{path}: a catalog ends in {', '.join(READERS)} (or is a folder), not in {path.suffix!r}")
     try:
-        return reader(path)
+        return reader(path, texts)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0]
-        raise CatalogError(f"{path} cannot be read as {path.suffix[1:].upper()}: {reason}") from None
+        remedy = "; save it as UTF-8" if "utf" in reason.lower() else ""
+        raise CatalogError(f"{path} cannot be read as {path.suffix[1:].upper()}: {reason}{remedy}") from None
 
 
-def _read_csv(path: Path) -> pa.Table:
+def _read_csv(path: Path, texts: Set[str]) -> pa.Table:
     with path.open(encoding="utf-8-sig", newline="") as file:
         header = file.readline()
     if not header.strip():
         raise CatalogError(f"{path} is empty; its first line must name the columns")
-    delimiter = max(",;\t", key=header.count)
-    names = next(csv.reader([header], delimiter=delimiter))
+    is_tabbed = path.suffix.lower() == ".tsv" and "\t" in header
+    delimiter = "\t" if is_tabbed else max(",;\t", key=re.sub(r'"[^"]*"', "", header).count)
     # Text stays text: an id "007" must not become the number 7.
-    strings = {name: pa.string() for name in names if any(name in usual for usual in USUAL_NAMES.values())}
+    strings = {name: pa.string() for name in texts}
     return pyarrow.csv.read_csv(
         path,
+        read_options=pyarrow.csv.ReadOptions(block_size=LONGEST_ROW_BYTES),
         parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
         convert_options=pyarrow.csv.ConvertOptions(column_types=strings, strings_can_be_null=False),
     )
 
 
-#: How a file is read, by its ending.
-READERS: dict[str, Callable[[Path], pa.Table]] = {
+def _read_jsonl(path: Path, texts: Set[str]) -> pa.Table:
+    options = pyarrow.json.ReadOptions(block_size=LONGEST_ROW_BYTES)
+    table = pyarrow.json.read_json(path, options)
+    # Arrow takes what looks like a date for one; an id "2024-05-01" must not become "2024-05-01 00:00:00".
+    dated = [field.name for field in table.schema if field.name in texts and pa.types.is_timestamp(field.type)]
+    if not dated:
+        return table
+    strings = pa.schema([(name, pa.string()) for name in dated])
+    return pyarrow.json.read_json(path, options, pyarrow.json.ParseOptions(explicit_schema=strings))
+
+
+def _read_parquet(path: Path, texts: Set[str]) -> pa.Table:
+    return pq.read_table(path, partitioning=None)
+
+
+#: How a file is read, by its ending; the second argument names the columns that are text whatever they look like.
+READERS: dict[str, Callable[[Path, Set[str]], pa.Table]] = {
     ".csv": _read_csv,
     ".tsv": _read_csv,
-    ".parquet": pq.read_table,
-    ".jsonl": pyarrow.json.read_json,
+    ".parquet": _read_parquet,
+    ".jsonl": _read_jsonl,
 }
 
 
@@ -137,7 +180,7 @@ def _with_our_columns(
     ours = {name: table.column(theirs) for name, theirs in found.items()}
     ours["image"] = _images(ours["image"], path)
     for name in set(ours) - {"image"}:
-        ours[name] = _strings(ours[name])
+        ours[name] = _strings(ours[name], f"{path}: the column {found[name]!r}, read as {name},")
     if "item_id" not in ours:
         ours["item_id"] = pa.chunked_array([pa.array([str(row) for row in range(table.num_rows)])])
         found["item_id"] = ROW_NUMBER
@@ -156,13 +199,18 @@ def _find_column(table: pa.Table, path: Path, ours: str, wanted: str | None) -> 
     return next((name for name in USUAL_NAMES[ours] if name in table.column_names), None)
 
 
-def _strings(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _strings(column: pa.ChunkedArray, what: str) -> pa.ChunkedArray:
     """As strings, with empty ones as missing: a CSV cannot say it otherwise."""
-    column = column.cast(pa.string())
+    try:
+        column = column.cast(pa.string())
+    except pa.ArrowException:
+        raise CatalogError(f"{what} must hold text, not {column.type}; name another column") from None
     return pc.if_else(pc.equal(pc.utf8_trim_whitespace(column), ""), None, column)
 
 
 def _images(column: pa.ChunkedArray, path: Path) -> pa.ChunkedArray:
+    if pa.types.is_dictionary(column.type):  # pandas' categories
+        column = column.cast(column.type.value_type)
     if pa.types.is_struct(column.type):  # {bytes, path}, as Hugging Face data sets store pictures
         names = [column.type.field(number).name for number in range(column.type.num_fields)]
         if "bytes" not in names:

@@ -77,13 +77,21 @@ class Catalog:
         return list(self.table.column(name).to_pylist())
 
     def where(self, **equals: str | Sequence[str]) -> "Catalog":
-        """The items whose columns have the values given, e.g. `where(split="train", domain=["studio", "street"])`."""
+        """The items whose columns have the values given, e.g. `where(split="train", domain=["studio", "street"])`.
+
+        Raises:
+            CatalogError: there is no such column, or no item has such a value.
+        """
         table = self.table
         for column, wanted in equals.items():
             if column not in self:
                 raise CatalogError(f"{self.name} has no column {column!r}.{did_you_mean(column, table.column_names)}")
             values = [wanted] if isinstance(wanted, str) else list(wanted)
-            table = table.filter(pc.is_in(table.column(column), value_set=pa.array(values)))
+            value_set = pa.array(values, None if values else pa.string())
+            found = table.filter(pc.is_in(table.column(column), value_set=value_set))
+            if not found.num_rows:
+                raise CatalogError(self._nothing_found(table.column(column), column, values))
+            table = found
         return self._with(table)
 
     def take(self, rows: Sequence[int] | np.ndarray) -> "Catalog":
@@ -126,6 +134,12 @@ class Catalog:
         from lookalike.catalog.check import check
 
         return check(self)
+
+    def _nothing_found(self, column: pa.ChunkedArray, name: str, wanted: list[str]) -> str:
+        known = [str(value) for value in column.unique().to_pylist()]
+        # Among thousands of names (ids, texts) no suggestion is worth its time.
+        hint = did_you_mean(str(wanted[0]), known) if wanted and len(known) <= 100 else ""
+        return f"{self.name} has no items with {name} = {' or '.join(map(repr, wanted)) or 'nothing'}.{hint}"
 
     def _with(self, table: pa.Table) -> "Catalog":
         return Catalog(table, self.name, self.understood)

@@ -37,6 +37,12 @@ def default_input(name: str) -> tuple[int, tuple[float, ...], tuple[float, ...]]
     return config.input_size[-1], tuple(config.mean), tuple(config.std)
 
 
+def has_fixed_input(name: str) -> bool:
+    """Whether the model takes one image size only, unless it is built for another."""
+    config = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    return bool(config is not None and config.fixed_input_size)
+
+
 def build(config: BackboneConfig, *, pretrained: bool = False, weights: str | Path | None = None) -> nn.Module:
     """A model that maps normalized pictures [B, 3, S, S] to features [B, F]; `num_features` of it is read off later.
 
@@ -57,15 +63,24 @@ def build(config: BackboneConfig, *, pretrained: bool = False, weights: str | Pa
 
 def check_name(name: str) -> None:
     """Refuse a name timm does not know, with the nearest names."""
-    if not timm.is_model(name.split(".")[0]):
+    architecture = name.split(".")[0]
+    if not timm.is_model(architecture):
         raise EncoderError(f"there is no backbone {name!r}.{did_you_mean(name, timm.list_models())}")
+    published = timm.list_models(f"{architecture}.*", pretrained=True)
+    if name != architecture and name not in published:
+        raise EncoderError(f"backbone {architecture!r} has no published {name!r}.{did_you_mean(name, published)}")
 
 
 def feature_dim(model: nn.Module, image_size: int) -> int:
     """F, measured with one picture: what a model says of itself is not always what comes out."""
     was_training = model.training
-    with torch.inference_mode():
-        features = model.eval()(torch.zeros(1, 3, image_size, image_size))
+    try:
+        with torch.inference_mode():
+            features = model.eval()(torch.zeros(1, 3, image_size, image_size))
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise EncoderError(
+            f"the backbone cannot take pictures of {image_size} px ({error}); choose another image_size"
+        ) from error
     model.train(was_training)
     if features.ndim != 2:
         raise EncoderError(f"the backbone gives features of shape {tuple(features.shape)}; set a pooling: avg")
@@ -78,12 +93,11 @@ def _create(config: BackboneConfig, pretrained: bool) -> nn.Module:
         if config.pooling not in POOLINGS:
             raise EncoderError(f"there is no pooling {config.pooling!r}.{did_you_mean(config.pooling, POOLINGS)}")
         options["global_pool"] = config.pooling
-    published = timm.get_pretrained_cfg(config.name, allow_unregistered=True)
-    if published is not None and published.fixed_input_size:
+    if has_fixed_input(config.name):
         options["img_size"] = config.image_size
     try:
         model: nn.Module = timm.create_model(config.name, pretrained=pretrained, num_classes=0, **options)
-    except (TypeError, AssertionError, ValueError, RuntimeError, OSError) as error:
+    except Exception as error:  # a download can fail in as many ways as there are libraries below it
         if pretrained:
             raise EncoderError(_not_downloaded(config.name, error)) from error
         raise EncoderError(f"backbone {config.name!r} cannot be built with {options}: {error}") from error

@@ -4,8 +4,9 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from lookalike.catalog import Catalog
 from lookalike.catalog.images import read_bytes
@@ -13,6 +14,7 @@ from lookalike.encoders.embed import Embedded, backbone_features
 from lookalike.encoders.encoder import Encoder
 from lookalike.errors import ImageError
 from lookalike.files import sha256, written_whole
+from lookalike.progress import note
 
 
 def cache_folder() -> Path:
@@ -27,22 +29,38 @@ def cached_features(encoder: Encoder, catalog: Catalog) -> Embedded:
     """`backbone_features`, read from the cache if the same backbone has seen the same pictures before.
 
     The key covers the backbone's weights, the preprocessing and the bytes of every picture. What could not be read is
-    part of the result, so a catalog with broken pictures is cached too.
+    part of the result, so a catalog with broken pictures is cached too. A cache that cannot be written stops nothing.
     """
     path = cache_folder() / "features" / f"{_key(encoder, catalog)}.safetensors"
     items = catalog.column("item_id")
-    if path.exists():
-        try:
-            stored = load_file(path)
-            readable = set(stored["rows"].tolist())
-            broken = [(items[row], "cannot be read") for row in range(len(items)) if row not in readable]
-            return Embedded(stored["features"], stored["rows"], broken)
-        except (SafetensorError, OSError, KeyError):
-            path.unlink(missing_ok=True)  # damaged: make it again
-    features = backbone_features(encoder, catalog)
-    with written_whole(path) as temporary:
-        save_file({"features": features.embeddings, "rows": features.rows}, temporary)
-    return features
+    stored = _stored(path)
+    if stored is not None:
+        features, rows = stored
+        readable = set(rows.tolist())
+        broken = [(items[row], "cannot be read") for row in range(len(items)) if row not in readable]
+        return Embedded(features, rows, broken)
+    made = backbone_features(encoder, catalog)
+    try:
+        with written_whole(path) as temporary:
+            checksum = {"sha256": _checksum(made.embeddings, made.rows)}
+            save_file({"features": made.embeddings, "rows": made.rows}, temporary, checksum)
+    except (OSError, SafetensorError) as error:
+        note(f"the features could not be kept in {path.parent} ({error}); the next run makes them again")
+    return made
+
+
+def _stored(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
+    """Features and rows; None if there are none, or if they are damaged."""
+    try:
+        with safe_open(path, "numpy") as file:
+            features, rows = file.get_tensor("features"), file.get_tensor("rows")
+            return (features, rows) if (file.metadata() or {}).get("sha256") == _checksum(features, rows) else None
+    except (SafetensorError, OSError):
+        return None
+
+
+def _checksum(features: np.ndarray, rows: np.ndarray) -> str:
+    return sha256(features.tobytes(), rows.tobytes())
 
 
 def _key(encoder: Encoder, catalog: Catalog) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +15,8 @@ from torch import Tensor
 from lookalike.catalog import Catalog
 from lookalike.encoders.encoder import Encoder
 from lookalike.encoders.loading import loaded_batches
-from lookalike.errors import CatalogError
-from lookalike.files import write_text, written_whole
+from lookalike.errors import CatalogError, EncoderError
+from lookalike.files import sha256, write_text, written_whole
 from lookalike.progress import track
 
 SHARD_ROWS = 4096
@@ -42,13 +42,14 @@ def embed_catalog(encoder: Encoder, catalog: Catalog, batch_size: int = 64) -> E
 
     Raises:
         CatalogError: not one picture can be read.
+        EncoderError: a batch size below 1.
     """
-    return _run(encoder, encoder, catalog, batch_size, "embedding")
+    return _not_all_broken(_run(encoder, encoder, catalog, batch_size, "embedding"), catalog)
 
 
 def backbone_features(encoder: Encoder, catalog: Catalog, batch_size: int = 64) -> Embedded:
     """The backbone's features of every picture [M, F], as they come: not normalized."""
-    return _run(encoder.features, encoder, catalog, batch_size, "reading pictures")
+    return _not_all_broken(_run(encoder.features, encoder, catalog, batch_size, "reading pictures"), catalog)
 
 
 def embed_to_file(encoder: Encoder, catalog: Catalog, path: Path, batch_size: int = 64) -> list[tuple[str, str]]:
@@ -56,9 +57,13 @@ def embed_to_file(encoder: Encoder, catalog: Catalog, path: Path, batch_size: in
 
     Returns:
         (item_id, reason) of the pictures that could not be read.
+
+    Raises:
+        CatalogError: not one picture can be read.
+        EncoderError: a batch size below 1.
     """
     parts = path.with_name(f".{path.name}.parts")
-    stamp = {"encoder": encoder.fingerprint, "rows": len(catalog), "catalog": catalog.name}
+    stamp = {"encoder": encoder.fingerprint, "items": _items_digest(catalog), "shard_rows": SHARD_ROWS}
     _begin_or_resume(parts, stamp)
     broken: list[tuple[str, str]] = []
     for start in range(0, len(catalog), SHARD_ROWS):
@@ -67,12 +72,17 @@ def embed_to_file(encoder: Encoder, catalog: Catalog, path: Path, batch_size: in
             rows = np.arange(start, min(start + SHARD_ROWS, len(catalog)))
             _write_shard(shard, encoder, catalog.take(rows), batch_size)
         broken += json.loads(pq.read_schema(shard).metadata[b"broken"])
-    _join(sorted(parts.glob("*.parquet")), path)
+    if len(broken) < len(catalog):
+        _join(sorted(parts.glob("*.parquet")), path)
     shutil.rmtree(parts)
+    if len(broken) == len(catalog):
+        raise CatalogError(_all_broken(catalog, broken))
     return [(item, reason) for item, reason in broken]
 
 
 def _run(apply: Callable[[Tensor], Tensor], encoder: Encoder, catalog: Catalog, batch_size: int, what: str) -> Embedded:
+    if batch_size < 1:
+        raise EncoderError(f"batch_size must be at least 1, not {batch_size}")
     size = encoder.preprocessing.image_size
     items = catalog.column("item_id")
     broken: list[tuple[str, str]] = []
@@ -92,8 +102,27 @@ def _run(apply: Callable[[Tensor], Tensor], encoder: Encoder, catalog: Catalog, 
                 parts.append(apply(images).float().cpu().numpy())
     encoder.train(was_training)
     if not parts:
-        raise CatalogError(f"{catalog.name}: not one of {len(catalog)} pictures can be read; the first: {broken[0][1]}")
+        return Embedded(np.zeros((0, 0), np.float32), np.zeros(0, np.int64), broken)
     return Embedded(np.concatenate(parts), np.concatenate(rows), broken)
+
+
+def _not_all_broken(embedded: Embedded, catalog: Catalog) -> Embedded:
+    if not len(embedded.rows):
+        raise CatalogError(_all_broken(catalog, embedded.broken))
+    return embedded
+
+
+def _all_broken(catalog: Catalog, broken: Sequence[Sequence[str]]) -> str:
+    return f"{catalog.name}: not one of {len(catalog)} pictures can be read; the first: {broken[0][1]}"
+
+
+def _items_digest(catalog: Catalog) -> str:
+    """Of the ids and the paths or bytes of the pictures: parts of another catalog are not gone on with."""
+    ids, images = (catalog.table.column(name) for name in ("item_id", "image"))
+    pairs = ((item.as_py().encode(), image.as_py()) for item, image in zip(ids, images, strict=True))
+    return sha256(
+        *(sha256(item, image if isinstance(image, bytes) else image.encode()).encode() for item, image in pairs)
+    )
 
 
 def _begin_or_resume(parts: Path, stamp: dict[str, object]) -> None:
@@ -104,7 +133,7 @@ def _begin_or_resume(parts: Path, stamp: dict[str, object]) -> None:
 
 
 def _write_shard(shard: Path, encoder: Encoder, catalog: Catalog, batch_size: int) -> None:
-    embedded = embed_catalog(encoder, catalog, batch_size)
+    embedded = _run(encoder, encoder, catalog, batch_size, "embedding")
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(embedded.embeddings.ravel()), encoder.dim)
     items = catalog.table.column("item_id").take(pa.array(embedded.rows)).combine_chunks()
     table = pa.table({"item_id": items, "embedding": vectors})

@@ -58,8 +58,10 @@ class Encoder(nn.Module):
             fit: how pictures become square: squash, crop or pad.
 
         Raises:
-            EncoderError: no such backbone or pooling, or weights that cannot be loaded.
+            EncoderError: no such backbone or pooling, weights that cannot be loaded, or a size that cannot be.
         """
+        if dim < 1:
+            raise EncoderError(f"dim must be at least 1, not {dim}")
         own_size, mean, std = backbones.default_input(backbone)
         preprocessing = Preprocessing(image_size or own_size, fit, mean, std)  # type: ignore[arg-type]
         config = BackboneConfig(backbone, preprocessing.image_size, pooling)
@@ -173,6 +175,8 @@ class Encoder(nn.Module):
             encoder.load_state_dict(state)
         except (KeyError, TypeError, RuntimeError) as error:
             raise EncoderError(f"the encoder in {folder} is damaged: {error}") from None
+        if encoder.fingerprint != config.get("fingerprint"):
+            raise EncoderError(f"{folder / saved.CONFIG} is damaged (its fingerprint is wrong); restore or train again")
         return encoder.eval()
 
     def _fingerprint(self, state: dict[str, Tensor], config: dict[str, object]) -> str:

@@ -1,12 +1,11 @@
 """An encoder as a folder: weights.safetensors and encoder.json, with checksums; no pickle."""
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
+from safetensors import torch as safetensors
 from torch import Tensor
 
 from lookalike.errors import EncoderError
@@ -19,11 +18,14 @@ FORMAT = 1
 
 def save(folder: Path, config: dict[str, Any], state: dict[str, Tensor]) -> None:
     """Write the folder aside, then put it in place of what stands there."""
-    aside = folder.with_name(f".{folder.name}.{os.getpid()}.new")
+    folder = folder.resolve()
+    aside = folder.with_name(f".{folder.name}.new")  # the name is always the same, so what a kill left is swept here
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     try:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, aside / WEIGHTS)
+        safetensors.save_file(
+            {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, aside / WEIGHTS
+        )
         checksum = sha256((aside / WEIGHTS).read_bytes())
         write_text(aside / CONFIG, json.dumps({"format": FORMAT, "sha256": checksum} | config, indent=2))
         _replace(folder, aside)
@@ -37,6 +39,7 @@ def load(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     Raises:
         EncoderError: no encoder there, one of a newer format, or a damaged one.
     """
+    folder = folder.resolve()
     recover(folder)
     if not (folder / CONFIG).exists():
         raise EncoderError(f"there is no encoder in {folder} (no {CONFIG}); give a run directory or an encoder folder")
@@ -45,11 +48,13 @@ def load(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         encoded = (folder / WEIGHTS).read_bytes()
     except (ValueError, OSError) as error:
         raise EncoderError(f"the encoder in {folder} cannot be read: {error}") from None
-    if config.get("format") != FORMAT:
-        raise EncoderError(f"the encoder in {folder} has format {config.get('format')}; this version reads {FORMAT}")
+    if not isinstance(config, dict) or config.get("format") is None:
+        raise EncoderError(f"{folder / CONFIG} is damaged (it names no format); restore it or train again")
+    if config["format"] != FORMAT:
+        raise EncoderError(f"the encoder in {folder} has format {config['format']}; this version reads {FORMAT}")
     if sha256(encoded) != config.get("sha256"):
         raise EncoderError(f"{folder / WEIGHTS} is damaged (its checksum is wrong); restore it or train again")
-    return config, load_file(folder / WEIGHTS)
+    return config, safetensors.load(encoded)
 
 
 def recover(folder: Path) -> None:
@@ -75,4 +80,4 @@ def _replace(folder: Path, aside: Path) -> None:
 
 
 def _old(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.old")
+    return folder.parent / f".{folder.name}.old"

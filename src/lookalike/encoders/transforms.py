@@ -63,6 +63,12 @@ class Augmentation:
     max_ratio: float = 4 / 3
     flip: bool = True
 
+    def __post_init__(self) -> None:
+        if not 0 < self.min_scale <= 1:
+            raise EncoderError(f"min_scale must lie between 0 and 1, not {self.min_scale}")
+        if not 1 <= self.max_ratio < math.inf:
+            raise EncoderError(f"max_ratio must be at least 1, not {self.max_ratio}")
+
     def __call__(self, picture: Image.Image, preprocessing: Preprocessing, rng: np.random.Generator) -> np.ndarray:
         """An augmented view as uint8 [image_size, image_size, 3]."""
         if self.min_scale < 1:
@@ -74,6 +80,8 @@ class Augmentation:
         width, height = size
         scale = math.sqrt(rng.uniform(self.min_scale, 1))
         ratio = math.sqrt(math.exp(rng.uniform(-1, 1) * math.log(self.max_ratio)))
+        # A side longer than the picture's would be cut off, and the crop would keep less than its share.
+        ratio = min(max(ratio, scale), 1 / scale)
         crop_width = max(1, min(width, round(width * scale * ratio)))
         crop_height = max(1, min(height, round(height * scale / ratio)))
         left = int(rng.integers(0, width - crop_width + 1))

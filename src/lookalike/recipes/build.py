@@ -9,14 +9,38 @@ import numpy as np
 import torch
 from torch import nn
 
+from lookalike.catalog import Catalog
 from lookalike.encoders import Encoder
-from lookalike.errors import EncoderError, RecipeError, did_you_mean
+from lookalike.encoders.backbones import default_input, has_fixed_input
+from lookalike.errors import EncoderError, ImageError, RecipeError, did_you_mean
 from lookalike.losses import LOSSES, Loss
 from lookalike.progress import note
 from lookalike.recipes.recipe import EncoderSettings, LossSettings, Recipe
 
 #: Constructor arguments the run fills in; a recipe cannot set them.
+#: How many pictures are looked at to settle the image size, and the smallest it settles on, in pixels.
+SAMPLED, SMALLEST = 64, 96
 FILLED_IN = ("num_classes", "dim", "proxies", "class_side_vectors", "class_distances")
+
+
+def with_image_size(recipe: Recipe, catalog: Catalog) -> Recipe:
+    """The recipe with its image size settled: small pictures are not enlarged to the backbone's own size for nothing."""
+    if recipe.encoder.image_size:
+        return recipe
+    own, _, _ = default_input(recipe.encoder.backbone)
+    if has_fixed_input(recipe.encoder.backbone):
+        return recipe.override({"encoder.image_size": own})
+    rows = np.linspace(0, len(catalog) - 1, min(SAMPLED, len(catalog))).astype(int)
+    longer = [side for row in rows.tolist() if (side := _longer_side(catalog, row))]
+    wanted = -(-int(np.median(longer)) // 32) * 32 if longer else own
+    return recipe.override({"encoder.image_size": min(own, max(SMALLEST, wanted))})
+
+
+def _longer_side(catalog: Catalog, row: int) -> int | None:
+    try:
+        return max(catalog.image(row).size)
+    except ImageError:
+        return None
 
 
 def build_encoder(settings: EncoderSettings) -> Encoder:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError
 
 from lookalike.errors import RecipeError, did_you_mean
 from lookalike.files import write_text
@@ -26,11 +26,11 @@ class EncoderSettings(_Part):
     pretrained: bool = True
     #: A local .safetensors file instead of the published weights; empty: none.
     weights: str = ""
-    #: Side of the square input in pixels; 0: the backbone's own.
-    image_size: int = 0
+    #: Side of the square input in pixels; 0: the backbone's own, or less where the catalog's pictures are smaller.
+    image_size: NonNegativeInt = 0
     #: avg, max, avgmax, catavgmax or token; empty: the backbone's own.
     pooling: str = ""
-    fit: Literal["squash", "crop", "pad"] = "squash"
+    fit: Literal["squash", "crop", "pad"] = "pad"
     dim: PositiveInt = 512
 
 

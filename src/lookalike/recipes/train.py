@@ -13,7 +13,7 @@ from lookalike.catalog.batches import ClassBatches
 from lookalike.encoders import Augmentation, Encoder
 from lookalike.errors import TrainingError
 from lookalike.losses import Loss, Proxies, SimilarityPreservation, WeightedSum
-from lookalike.recipes.build import build_encoder, build_loss
+from lookalike.recipes.build import build_encoder, build_loss, with_image_size
 from lookalike.recipes.data import RunData, prepare
 from lookalike.recipes.judge import judge, metrics_of, report, validation_score
 from lookalike.recipes.recipe import Recipe
@@ -39,14 +39,17 @@ def train(recipe: Recipe, catalog: Catalog | str | Path, directory: str | Path |
     started = time.monotonic()
     catalog = catalog if isinstance(catalog, Catalog) else Catalog.read(catalog)
     directory = Path(directory or Path("runs") / datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S"))
+    recipe = with_image_size(recipe, catalog)
     torch.manual_seed(recipe.training.seed)
     encoder = build_encoder(recipe.encoder).to(_device(recipe.training.device))
     begin(directory)
 
     data = prepare(recipe, catalog, encoder)
     encoder.head.fit_geometry(torch.from_numpy(data.features[data.training]))
-    recipe.save(directory / RECIPE)
-    result = _fit(recipe, data, encoder, directory)
+    start = encoder.embed_feature_array(data.features[data.training])
+    loss = _loss(recipe, data, start)
+    recipe.save(directory / RECIPE)  # nothing is left behind by what was refused so far
+    result = _fit(recipe, data, encoder, loss, _items(recipe, data, encoder, start), directory)
     judged = judge(recipe, data, encoder)
     metrics = metrics_of(recipe, data, encoder, result, judged) | {"seconds": round(time.monotonic() - started, 1)}
     write_metrics(directory, metrics)
@@ -107,9 +110,7 @@ def _items(recipe: Recipe, data: RunData, encoder: Encoder, start: np.ndarray) -
     return TrainingItems(inputs, batches, data.training_labels, start_embeddings=start)
 
 
-def _fit(recipe: Recipe, data: RunData, encoder: Encoder, directory: Path) -> Fit:
-    start = encoder.embed_feature_array(data.features[data.training])
-    loss = _loss(recipe, data, start)
+def _fit(recipe: Recipe, data: RunData, encoder: Encoder, loss: Loss, items: TrainingItems, directory: Path) -> Fit:
     protocols = data.validation_protocols()
 
     def on_epoch(row: Row, is_best: bool) -> None:
@@ -117,11 +118,5 @@ def _fit(recipe: Recipe, data: RunData, encoder: Encoder, directory: Path) -> Fi
         if is_best:  # so that a run stopped in any way leaves a usable encoder
             encoder.save(directory / ENCODER)
 
-    return fit(
-        encoder,
-        loss,
-        _items(recipe, data, encoder, start),
-        recipe.training,
-        (lambda: validation_score(recipe, data, encoder, protocols)) if protocols else None,
-        on_epoch,
-    )
+    score = (lambda: validation_score(recipe, data, encoder, protocols)) if protocols else None
+    return fit(encoder, loss, items, recipe.training, score, on_epoch)

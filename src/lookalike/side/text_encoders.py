@@ -2,6 +2,7 @@
 
 import re
 import tempfile
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,7 +12,7 @@ import numpy as np
 from lookalike.errors import SideError
 from lookalike.files import sha256
 
-WORD = re.compile(r"\w+")
+WORD = re.compile(r"[^\W_]+")
 
 
 class TextEncoder(Protocol):
@@ -96,7 +97,8 @@ def words(text: str | None) -> list[str]:
     >>> words("Red T-Shirt, 100% cotton!")
     ['red', 't', 'shirt', '100', 'cotton']
     """
-    return WORD.findall(text.lower()) if text else []
+    # One form of each letter: an "é" may be written as one sign or as two, of which the second is no letter.
+    return WORD.findall(unicodedata.normalize("NFKC", text).lower()) if text else []
 
 
 def _floret() -> Any:
