@@ -1,16 +1,17 @@
-"""For all tests: a cache of their own, drawn pictures, and a tiny catalog on disk."""
+"""For all tests: a cache of their own, and a tiny catalog of drawn pictures (`pictures.py`) on disk."""
 
-import io
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from lookalike.catalog import Catalog
+from tests.pictures import COLORS, draw, encoded
 
-COLORS = {"bag": (200, 40, 40), "boot": (40, 160, 60), "coat": (40, 60, 200), "dress": (210, 180, 40)}
+# Before torch is loaded, here and in the processes tests start: on tiny networks more threads only wait for each other
+# (ten times as long on a busy machine), and sums depend on how many there are.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -20,22 +21,6 @@ def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
         folder = tmp_path_factory.mktemp("cache")
         patch.setenv("LOOKALIKE_CACHE", str(folder))
         yield folder
-
-
-def draw(label: str, number: int = 0, size: tuple[int, int] = (40, 32)) -> Image.Image:
-    """A square of the class's color on gray, whose place follows from the number; not symmetric in any way."""
-    picture = np.full((size[1], size[0], 3), 120, dtype=np.uint8)
-    left, top = 3 + 5 * (number % 4), 2 + 3 * (number % 3)
-    picture[top : top + size[1] // 2, left : left + size[0] // 3] = COLORS[label]
-    picture[: size[1] // 6, : size[0] // 4] = 250 - 9 * (number % 20)
-    return Image.fromarray(picture)
-
-
-def encoded(picture: Image.Image, file_format: str = "PNG", **options: object) -> bytes:
-    """The bytes of a picture file."""
-    buffer = io.BytesIO()
-    picture.save(buffer, file_format, **options)
-    return buffer.getvalue()
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from lookalike.catalog.boutique.shop import DOMAINS, draw_boutique, split_of
 from lookalike.catalog.boutique.drawing.fabric import PATTERNS, accent_share
 from lookalike.catalog.boutique.drawing.sprite import DRAWINGS, draw_sprite
 from lookalike.catalog.boutique.drawing.views import photograph
@@ -24,6 +23,7 @@ from lookalike.catalog.boutique.products import (
     make_products,
     possible_details,
 )
+from lookalike.catalog.boutique.shop import DOMAINS, draw_boutique, split_of
 from lookalike.catalog.boutique.words import CATEGORY_WORDS, SYNONYMS, describe
 from lookalike.errors import CatalogError
 

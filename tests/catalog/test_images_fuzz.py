@@ -9,7 +9,7 @@ from PIL import Image
 
 from lookalike.catalog.images import decode
 from lookalike.errors import ImageError
-from tests.conftest import draw, encoded
+from tests.pictures import draw, encoded
 
 ROUNDS = 10_000
 
@@ -51,7 +51,9 @@ def flip_bits(data: bytes, others: list[bytes], rng: random.Random) -> bytes:
 
 def write_extremes(data: bytes, others: list[bytes], rng: random.Random) -> bytes:
     at = rng.randrange(len(data) - 4)
-    value = rng.choice([b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\x80\0", b"\xff\xff"])
+    value = rng.choice(
+        [b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\x80\0", b"\xff\xff"]
+    )
     return data[:at] + value + data[at + len(value) :]
 
 

@@ -159,6 +159,8 @@ def test_distances_a_rounding_error_out_of_range_are_taken() -> None:
 def test_no_gradient_reaches_the_margins() -> None:
     vectors = generic(4, 3, seed=2)[0].requires_grad_()
     loss = AdaptiveAdditiveSoftmaxLoss(4, 6, class_side_vectors=vectors)
+    assert loss.class_side_vectors is not None and not loss.class_side_vectors.requires_grad
+    loss.class_side_vectors.requires_grad_()
     assert not loss.margins(torch.arange(4)).requires_grad
     assert [name for name, _ in loss.named_parameters()] == ["proxies.weight"]
 
@@ -178,7 +180,10 @@ def test_a_text_vector_of_zeros_lies_between_all_others() -> None:
         ({"base_margin": -0.1}, r"base_margin in \[0, 4\), not 20.0 and -0.1"),
         ({"base_margin": 4}, r"base_margin in \[0, 4\), not 20.0 and 4"),
         ({"direction": "near"}, "direction must be one of dissimilar, similar, not 'near'"),
-        ({"class_distances": torch.zeros(3, 3)}, r"give either class_side_vectors \[C, T\] or class_distances \[C, C\]"),
+        (
+            {"class_distances": torch.zeros(3, 3)},
+            r"give either class_side_vectors \[C, T\] or class_distances \[C, C\]",
+        ),
         ({"class_side_vectors": None}, r"give either class_side_vectors \[C, T\] or class_distances \[C, C\]"),
         ({"class_side_vectors": torch.ones(2, 5)}, r"class_side_vectors must be \[3, T\], not \(2, 5\)"),
         ({"class_side_vectors": torch.ones(3)}, r"class_side_vectors must be \[3, T\], not \(3,\)"),

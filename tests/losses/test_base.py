@@ -35,9 +35,11 @@ def test_a_loss_is_the_sum_of_its_terms() -> None:
 
 
 def test_a_misspelt_input_is_an_error() -> None:
-    for loss in (Lengths(), WeightedSum({"a": (1, Lengths())}), WeightedSum({"a": (1, Lengths()), "b": (1, Sides())})):
-        with pytest.raises(TypeError, match="side_vector"):
-            loss(generic()[0], labels=generic()[1], side_vector=torch.ones(12, 2))
+    x, wrong = generic()[0], torch.ones(12, 2)
+    with pytest.raises(TypeError, match="side_vector"):
+        Lengths()(x, side_vector=wrong)
+    with pytest.raises(TypeError, match="no part of this WeightedSum takes side_vector; they take side_vectors"):
+        WeightedSum({"lengths": (1, Lengths())})(x, side_vector=wrong)
 
 
 def test_a_missing_input_is_an_error() -> None:
@@ -54,6 +56,7 @@ def test_a_weighted_sum_takes_what_any_part_takes_and_gives_each_its_own() -> No
         "labels": True,
         "side_vectors": False,
     }
+    assert WeightedSum({"sides": (1, Sides()), "lengths": (1, Lengths())}).inputs == total.inputs
     (x, y), sides = generic(), generic(seed=1)[0]
     terms = total.terms(x, y, side_vectors=sides)
     triplet = TripletLoss(0.5)(x, y)

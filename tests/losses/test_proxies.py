@@ -62,7 +62,7 @@ def test_embeddings_of_another_dimension_are_refused() -> None:
 
 @pytest.mark.parametrize("sizes", [{"num_classes": 5}, {"dim": 5}, {"num_classes": 4, "dim": 5}])
 def test_sizes_that_contradict_the_proxies_given_are_refused(sizes: dict[str, int]) -> None:
-    with pytest.raises(LossInputError, match="the proxies given are 4 of 6 dimensions, not .*; leave num_classes"):
+    with pytest.raises(LossInputError, match=r"the proxies given are 4 of 6 dimensions, not .*; leave num_classes"):
         NormalizedSoftmaxLoss(**sizes, proxies=Proxies(4, 6))
 
 

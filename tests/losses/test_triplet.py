@@ -24,7 +24,6 @@ def test_equals_the_reference(batch: Batch, margin: float, first: int) -> None:
 
 def test_equals_the_reference_where_some_hinges_are_active_and_some_are_not() -> None:
     x, y = generic(12, num_classes=4, seed=3)
-    hinges = references.triplet_hinges(x.tolist(), y.tolist(), 0.01)
     # Pulled together by class, most anchors are content.
     means = torch.stack([x[y == c].mean(dim=0) for c in range(3)])
     pulled = 0.3 * x + means[y]

@@ -40,9 +40,8 @@ class ClassBatches:
         yield from self._rest(groups, rng)
 
     def __len__(self) -> int:
-        """Batches of an epoch, about: how many groups make up `num_classes` each."""
-        sizes = np.bincount(self.labels[self.labels >= 0])
-        return max(1, int(np.ceil(np.ceil(sizes / self.num_images).sum() / self.num_classes)))
+        """Batches of an epoch, about: chance decides how many are left to the last few classes."""
+        return sum(1 for _ in self.epoch(0))
 
     def _rest(self, groups: dict[int, list[np.ndarray]], rng: np.random.Generator) -> Iterator[np.ndarray]:
         """The groups of the last few classes, filled up with other classes: a batch of one class is no use."""
@@ -59,7 +58,8 @@ class ClassBatches:
         order = np.argsort(self.labels, kind="stable")
         classes, starts = np.unique(self.labels[order], return_index=True)
         pieces = np.split(order, starts[1:])
-        return {int(label): rows for label, rows in zip(classes, pieces, strict=True) if label >= 0}
+        # Not strict: of no items at all, np.split makes one empty piece.
+        return {int(label): rows for label, rows in zip(classes, pieces, strict=False) if label >= 0}
 
     def _groups(self, rows: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
         rows = self._interleave_domains(rng.permutation(rows))

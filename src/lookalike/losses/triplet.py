@@ -49,7 +49,6 @@ class TripletLoss(Loss):
         farthest_positive = distances.masked_fill(~positive, -torch.inf).amax(dim=1)
         nearest_negative = distances.masked_fill(~negative, torch.inf).amin(dim=1)
         valid = positive.any(dim=1) & negative.any(dim=1)
-        # Anchors that lack one of the two hold infinities: replaced before the subtraction, or their gradient is NaN.
-        gap = farthest_positive.where(valid, 0) - nearest_negative.where(valid, 0)
-        hinges = torch.relu(gap + self.margin) * valid
+        # An anchor that lacks one of the two has a gap of minus infinity: its hinge is 0 and has no gradient.
+        hinges = torch.relu(farthest_positive - nearest_negative + self.margin)
         return {"triplet": hinges.sum() / valid.sum().clamp_min(1)}

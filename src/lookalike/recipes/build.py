@@ -24,7 +24,7 @@ FILLED_IN = ("num_classes", "dim", "proxies", "class_side_vectors", "class_dista
 
 
 def with_image_size(recipe: Recipe, catalog: Catalog) -> Recipe:
-    """The recipe with its image size settled: small pictures are not enlarged to the backbone's own size for nothing."""
+    """The recipe with its image size settled: small pictures are not enlarged for nothing."""
     if recipe.encoder.image_size:
         return recipe
     own, _, _ = default_input(recipe.encoder.backbone)

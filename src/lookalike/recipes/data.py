@@ -79,9 +79,9 @@ def prepare(recipe: Recipe, catalog: Catalog, encoder: Encoder) -> RunData:
     embedded = cached_features(encoder, catalog)
     _tell_of_broken(embedded.broken)
     catalog, labels, test = catalog.take(embedded.rows), labels[embedded.rows], test[embedded.rows]
-    _check_classes(catalog.name, labels[~test])
-    validation = _validation_items(labels, test, recipe)
+    validation = _validation_items(catalog, labels, test, recipe)
     training = ~test & ~validation
+    _check_classes(catalog.name, labels[training])
     return RunData(catalog, labels, embedded.embeddings, training, validation, test, embedded.broken)
 
 
@@ -112,7 +112,11 @@ def _check_classes(name: str, labels: np.ndarray) -> None:
         raise CatalogError(f"{name} has {classes} class to train on; at least 2 are needed")
 
 
-def _validation_items(labels: np.ndarray, test: np.ndarray, recipe: Recipe) -> np.ndarray:
+def _validation_items(catalog: Catalog, labels: np.ndarray, test: np.ndarray, recipe: Recipe) -> np.ndarray:
+    """The catalog's own validation items, with all else of their classes; or a share of the training classes."""
+    if "split" in catalog and "validation" in catalog.column("split"):
+        own = np.array([split == "validation" for split in catalog.column("split")])
+        return np.asarray(np.isin(labels, labels[own]) & ~test)
     share = recipe.training.validation_share
     candidates = np.where(test, -1, labels)
     # With three classes or fewer nothing can be spared.

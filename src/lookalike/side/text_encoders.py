@@ -33,8 +33,8 @@ class TextEncoder(Protocol):
 class FastTextEncoder:
     """Subword vectors (fastText, skip-gram) trained on the catalog's own descriptions; no download.
 
-    A text's vector is the sum of its words' vectors, made unit length (the text vector of the adaptive triplet paper as
-    reported, `docs/losses.md`). Words never seen get vectors from their letters.
+    A text's vector is the sum of its words' vectors, made unit length (Zhao et al., arXiv 1909.12939
+    [reported]). Words never seen get vectors from their letters.
     """
 
     def __init__(self, model: Any, fingerprint: str) -> None:
