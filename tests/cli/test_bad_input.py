@@ -19,7 +19,7 @@ from lookalike.catalog.boutique import draw_boutique
 from tests.cli.conftest import TINY, Command, Result
 
 
-def refused(result: Result, *said: str, code: int = 1) -> None:
+def check_refused(result: Result, *said: str, code: int = 1) -> None:
     """The command ended with this code and a sentence that holds all of `said`, and no trace."""
     assert result.code == code, result.err
     assert "Traceback" not in result.err
@@ -38,15 +38,17 @@ def catalog_of(folder: Path, **columns: list[object]) -> Path:
 
 
 def test_missing_catalog(lookalike: Command, tmp_path: Path) -> None:
-    refused(lookalike("check", tmp_path / "no.csv"), f"there is no catalog at {tmp_path / 'no.csv'}")
-    refused(lookalike("train", "--catalog", tmp_path / "no.csv", *TINY), "there is no catalog at")
+    check_refused(lookalike("check", tmp_path / "no.csv"), f"there is no catalog at {tmp_path / 'no.csv'}")
+    check_refused(lookalike("train", "--catalog", tmp_path / "no.csv", *TINY), "there is no catalog at")
 
 
 def test_csv_without_the_mapped_column(lookalike: Command, tmp_path: Path) -> None:
     (tmp_path / "c.csv").write_text("file,product\na.png,1\n")
     said = "no column 'prodct', which was to be read as label. Did you mean 'product'?"
-    refused(lookalike("train", "--catalog", tmp_path / "c.csv", "--image", "file", "--label", "prodct", *TINY), said)
-    refused(lookalike("check", tmp_path / "c.csv"), "no column with the pictures", "Its columns: file, product")
+    check_refused(
+        lookalike("train", "--catalog", tmp_path / "c.csv", "--image", "file", "--label", "prodct", *TINY), said
+    )
+    check_refused(lookalike("check", tmp_path / "c.csv"), "no column with the pictures", "Its columns: file, product")
 
 
 @pytest.fixture
@@ -90,18 +92,20 @@ def test_broken_pictures_stop_neither_training_nor_indexing(
 
 def test_not_one_readable_picture(lookalike: Command, tmp_path: Path) -> None:
     bad = catalog_of(tmp_path, item_id=list("abcd"), image=[b"x"] * 4, label=list("1234"))
-    refused(lookalike("train", "--catalog", bad, "--run", tmp_path / "r", *TINY), "not one of 4 pictures can be read")
+    check_refused(
+        lookalike("train", "--catalog", bad, "--run", tmp_path / "r", *TINY), "not one of 4 pictures can be read"
+    )
     assert not any((tmp_path / "r").glob("*"))
 
 
 def test_one_class_only(lookalike: Command, tmp_path: Path) -> None:
     one = catalog_of(tmp_path, item_id=["a", "b"], image=[png()] * 2, label=["1", "1"])
-    refused(lookalike("train", "--catalog", one, "--run", tmp_path / "r", *TINY), "at least 2 are needed")
+    check_refused(lookalike("train", "--catalog", one, "--run", tmp_path / "r", *TINY), "at least 2 are needed")
 
 
 def test_no_labels(lookalike: Command, tmp_path: Path) -> None:
     bare = catalog_of(tmp_path, item_id=["a", "b"], image=[png()] * 2)
-    refused(lookalike("train", "--catalog", bare, "--run", tmp_path / "r", *TINY), "has no labels", "--label")
+    check_refused(lookalike("train", "--catalog", bare, "--run", tmp_path / "r", *TINY), "has no labels", "--label")
 
 
 @pytest.fixture
@@ -114,13 +118,15 @@ def single_pictures(tmp_path: Path) -> Path:
 
 def test_one_picture_per_class(lookalike: Command, single_pictures: Path, tmp_path: Path) -> None:
     arguments = ("--catalog", single_pictures, "--run", tmp_path / "r", *TINY, "--set", "training.epochs=1")
-    refused(
+    check_refused(
         lookalike("train", *arguments, "--set", "loss.name=triplet"), "no batch has two of one", "normalized_softmax"
     )
     result = lookalike("train", *arguments)  # a proxy loss can be trained on it, but nothing can be judged
     assert result.code == 0, result.err
     assert "Nothing could be judged" in result.out
-    refused(lookalike("evaluate", single_pictures, "--run", tmp_path / "r"), "retrieval needs two pictures a class")
+    check_refused(
+        lookalike("evaluate", single_pictures, "--run", tmp_path / "r"), "retrieval needs two pictures a class"
+    )
 
 
 @pytest.mark.parametrize("text", [[""] * 144, [None] * 144, ["!!! 🙂"] * 144])
@@ -129,7 +135,7 @@ def test_empty_text(lookalike: Command, shop: Path, tmp_path: Path, text: list[s
     emptied = table.set_column(table.column_names.index("text"), "text", pa.array(text, pa.string()))
     path = Catalog(emptied).write(tmp_path / "c.parquet")
     arguments = ("train", "--catalog", path, "--run", tmp_path / "r", *TINY, "--set", "training.epochs=1")
-    refused(
+    check_refused(
         lookalike(*arguments, "--set", "loss.name=adaptive_additive_softmax"), "hold no word", "fill the text column"
     )
     assert lookalike(*arguments).code == 0  # without text margins the text does not matter
@@ -138,31 +144,31 @@ def test_empty_text(lookalike: Command, shop: Path, tmp_path: Path, text: list[s
 def test_no_text_column(lookalike: Command, shop: Path, tmp_path: Path) -> None:
     path = Catalog(Catalog.read(shop).table.drop_columns(["text"])).write(tmp_path / "c.parquet")
     arguments = ("--catalog", path, "--run", tmp_path / "r", *TINY, "--set", "loss.name=adaptive_additive_softmax")
-    refused(lookalike("train", *arguments), "has no text column", "--text")
+    check_refused(lookalike("train", *arguments), "has no text column", "--text")
 
 
 def test_double_item_ids(lookalike: Command, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png())
     (tmp_path / "c.csv").write_text("item_id,image,label\nx,a.png,1\ny,a.png,1\nx,a.png,2\n")
-    refused(lookalike("check", tmp_path / "c.csv"), "item_id must be unique", "'x' (2 times)", "row_number")
+    check_refused(lookalike("check", tmp_path / "c.csv"), "item_id must be unique", "'x' (2 times)", "row_number")
     assert "3 items" in lookalike("check", tmp_path / "c.csv", "--item-id", "row_number").out
 
 
 def test_a_loss_that_is_not_finite(lookalike: Command, shop: Path, tmp_path: Path) -> None:
     arguments = ("--catalog", shop, "--run", tmp_path / "r", *TINY)
-    refused(lookalike("train", *arguments, "--set", "loss.scale=1e39"), "not finite", "lower the learning rates")
+    check_refused(lookalike("train", *arguments, "--set", "loss.scale=1e39"), "not finite", "lower the learning rates")
     # What was there before the explosion is kept and usable.
     assert lookalike("embed", shop, "--run", tmp_path / "r", "--to", tmp_path / "e.parquet").code == 0
 
 
 def test_unknown_names(lookalike: Command, shop: Path, tmp_path: Path) -> None:
     arguments = ("train", "--catalog", shop, "--run", tmp_path / "r")
-    refused(lookalike(*arguments, "--set", "encoder.backbone=resnet_50"), "no backbone 'resnet_50'", "'resnet50'")
-    refused(lookalike(*arguments, "--set", "loss.name=triplett"), "no loss 'triplett'", "Did you mean 'triplet'?")
-    refused(lookalike(*arguments, "--set", "training.epoch=3"), "training.epoch is not a setting", "'epochs'")
-    refused(lookalike(*arguments, "--set", "loss.scale"), "--set takes PART.KEY=VALUE")
-    refused(lookalike(*arguments, "--weights", tmp_path / "w.safetensors"), "there is no weights file")
-    refused(lookalike("train", "no_such_recipe", *arguments[1:]), "there is no recipe 'no_such_recipe'")
+    check_refused(lookalike(*arguments, "--set", "encoder.backbone=resnet_50"), "no backbone 'resnet_50'", "'resnet50'")
+    check_refused(lookalike(*arguments, "--set", "loss.name=triplett"), "no loss 'triplett'", "Did you mean 'triplet'?")
+    check_refused(lookalike(*arguments, "--set", "training.epoch=3"), "training.epoch is not a setting", "'epochs'")
+    check_refused(lookalike(*arguments, "--set", "loss.scale"), "--set takes PART.KEY=VALUE")
+    check_refused(lookalike(*arguments, "--weights", tmp_path / "w.safetensors"), "there is no weights file")
+    check_refused(lookalike("train", "no_such_recipe", *arguments[1:]), "there is no recipe 'no_such_recipe'")
     assert not (tmp_path / "r").exists()  # nothing was begun
 
 
@@ -170,41 +176,41 @@ def test_a_class_in_train_and_test(lookalike: Command, shop: Path, tmp_path: Pat
     table = Catalog.read(shop).table
     split = ["train", "test"] * 72
     path = Catalog(table.set_column(table.column_names.index("split"), "split", [split])).write(tmp_path / "c.parquet")
-    refused(
+    check_refused(
         lookalike("train", "--catalog", path, "--run", tmp_path / "r", *TINY), "24 classes are in train and in test"
     )
 
 
 def test_a_run_is_never_overwritten(lookalike: Command, shop: Path, run: Path) -> None:
     before = (run / "metrics.json").read_bytes()
-    refused(lookalike("train", "--catalog", shop, "--run", run, *TINY), "is not empty", "give another --run")
+    check_refused(lookalike("train", "--catalog", shop, "--run", run, *TINY), "is not empty", "give another --run")
     assert (run / "metrics.json").read_bytes() == before
 
 
 def test_no_run_there(lookalike: Command, shop: Path, tmp_path: Path) -> None:
-    refused(lookalike("evaluate", shop, "--run", tmp_path / "none"), "there is no encoder in")
-    refused(lookalike("index", shop, "--to", tmp_path / "i"), "there is no index at", "--run RUN")
-    refused(lookalike("search", tmp_path / "none", "--item-id", "x"), "no index")
+    check_refused(lookalike("evaluate", shop, "--run", tmp_path / "none"), "there is no encoder in")
+    check_refused(lookalike("index", shop, "--to", tmp_path / "i"), "there is no index at", "--run RUN")
+    check_refused(lookalike("search", tmp_path / "none", "--item-id", "x"), "no index")
 
 
 def test_an_index_of_another_model(lookalike: Command, shop: Path, index: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     assert lookalike("train", "--catalog", shop, "--run", other, *TINY, "--set", "training.epochs=1").code == 0
-    refused(lookalike("index", shop, "--run", other, "--to", index), "their vectors cannot be compared")
+    check_refused(lookalike("index", shop, "--run", other, "--to", index), "their vectors cannot be compared")
 
 
 def test_search_mistakes(lookalike: Command, index: Path, tmp_path: Path) -> None:
-    refused(lookalike("search", index), "give either --image or --item-id", code=2)
-    refused(lookalike("search", index, "--image", tmp_path / "no.jpg"), "there is no such file")
-    refused(lookalike("search", index, "--item-id", "nobody"), "nobody")
-    refused(lookalike("search", index, "--item-id", "p0000-v0", "--where", "prize < 5"), "prize", "price")
-    refused(lookalike("search", index, "--item-id", "p0000-v0", "--where", "price <"), "price <")
-    refused(lookalike("search", index, "--item-id", "p0000-v0", "--k", "0"), "--k", code=2)
+    check_refused(lookalike("search", index), "give either --image or --item-id", code=2)
+    check_refused(lookalike("search", index, "--image", tmp_path / "no.jpg"), "there is no such file")
+    check_refused(lookalike("search", index, "--item-id", "nobody"), "nobody")
+    check_refused(lookalike("search", index, "--item-id", "p0000-v0", "--where", "prize < 5"), "prize", "price")
+    check_refused(lookalike("search", index, "--item-id", "p0000-v0", "--where", "price <"), "price <")
+    check_refused(lookalike("search", index, "--item-id", "p0000-v0", "--k", "0"), "--k", code=2)
 
 
 def test_demo_does_not_touch_another_folder(lookalike: Command, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
-    refused(lookalike("demo", "--to", tmp_path), "is not empty", "give another --to")
+    check_refused(lookalike("demo", "--to", tmp_path), "is not empty", "give another --to")
     assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
 
 

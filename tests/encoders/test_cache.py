@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from lookalike.catalog import Catalog
-from lookalike.encoders import Encoder
+from lookalike.encoders import Encoder, cache
 from lookalike.encoders.cache import cache_folder, cached_features
 from lookalike.encoders.embed import backbone_features
 from tests.pictures import COLORS, draw, encoded
@@ -129,11 +129,16 @@ def test_a_damaged_file_is_made_again(encoder: Encoder, own_cache: Path, damage:
 
 
 def test_a_cache_that_cannot_be_written_stops_nothing(
-    encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(cache, "note", told.append)
     (tmp_path / "file").touch()
     monkeypatch.setenv("LOOKALIKE_CACHE", str(tmp_path / "file"))
     assert cached_features(encoder, catalog_of(IMAGES)).rows.tolist() == [0, 1, 2, 3]
+    assert len(told) == 1
+    assert str(tmp_path / "file") in told[0]
+    assert "the next run makes them again" in told[0]
 
 
 def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, own_cache: Path) -> None:

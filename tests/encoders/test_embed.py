@@ -106,7 +106,7 @@ def test_a_file_of_all_items(encoder: Encoder, tmp_path: Path, monkeypatch: pyte
 
 def test_a_file_of_no_readable_picture(encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embed, "SHARD_ROWS", 2)
-    with pytest.raises(CatalogError, match="not one of 5 pictures can be read; the first: .*'item 0'"):
+    with pytest.raises(CatalogError, match=r"not one of 5 pictures can be read; the first: .*'item 0'"):
         embed_to_file(encoder, catalog_of(5, broken=(0, 1, 2, 3, 4)), tmp_path / "e.parquet")
     assert list(tmp_path.iterdir()) == []  # nothing a later call could go on with
 
@@ -140,6 +140,28 @@ def test_a_stopped_call_is_gone_on_with(
     embedded_rows.clear()
     assert [item for item, _ in embed_to_file(encoder, catalog, path)] == ["item 1"]
     assert sum(embedded_rows) == 6  # 18 rows less three parts of four
+    assert np.abs(stored(path)[1] - embed_catalog(encoder, catalog).embeddings).max() < 1e-5
+
+
+def test_a_half_written_part_is_made_again(
+    encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, embedded_rows: list[int]
+) -> None:
+    monkeypatch.setattr(embed, "SHARD_ROWS", 4)
+    catalog, path, write = catalog_of(12), tmp_path / "e.parquet", pq.write_table
+
+    def half(table: pa.Table, where: Path) -> None:
+        write(table, where)
+        if len(embedded_rows) == 2:
+            where.write_bytes(where.read_bytes()[:100])
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(embed.pq, "write_table", half)
+        with pytest.raises(KeyboardInterrupt):
+            embed_to_file(encoder, catalog, path)
+    embedded_rows.clear()
+    embed_to_file(encoder, catalog, path)
+    assert sum(embedded_rows) == 8
     assert np.abs(stored(path)[1] - embed_catalog(encoder, catalog).embeddings).max() < 1e-5
 
 

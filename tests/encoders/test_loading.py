@@ -86,16 +86,17 @@ def test_stopping_early_neither_waits_nor_loads_the_rest(stop: str) -> None:
         time.sleep(0.02)
         return picture_of(row)
 
-    going = loaded_batches(load, batches_of(4000, 4))
+    going = loaded_batches(load, batches_of(4000, 4 if stop == "error" else 50))
     next(going)
-    begun = time.perf_counter()
+    begun, before = time.perf_counter(), len(started)
     if stop == "close":
         going.close()
     else:
         with pytest.raises(ImageError):
             list(going)
     assert time.perf_counter() - begun < 2  # all 4,000 would take 20 s
-    assert len(started) < 100
+    # Four threads may have had one more each in hand, of 200 that waited.
+    assert len(started) - before < 40
     assert not any(thread.name.startswith("pictures") for thread in threading.enumerate())
 
 

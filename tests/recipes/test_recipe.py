@@ -75,6 +75,12 @@ def test_an_unknown_recipe_names_the_shipped_ones() -> None:
         Recipe.load("defualt")
 
 
+def test_a_folder_of_that_name_does_not_hide_a_shipped_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "demo").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert Recipe.load("demo").training.tune_backbone
+
+
 def test_an_override_needs_a_part() -> None:
     with pytest.raises(RecipeError, match=r"named PART\.KEY, like training\.epochs, not 'epochs'"):
         Recipe().override({"epochs": 3})

@@ -153,7 +153,7 @@ def _read_jsonl(path: Path, texts: Set[str]) -> pa.Table:
 
 
 def _read_parquet(path: Path, texts: Set[str]) -> pa.Table:
-    return pq.read_table(path, partitioning=None)
+    return pq.read_table(path)
 
 
 #: How a file is read, by its ending; the second argument names the columns that are text whatever they look like.

@@ -1,5 +1,6 @@
 """Everything from the command line. Importing this loads no torch: each command imports what it needs when it runs."""
 
+import os
 import sys
 
 import typer
@@ -29,6 +30,9 @@ app.command("search")(search.search)
 
 def main() -> None:
     """Run a command; what the user can mend is told in one sentence, without a trace."""
+    # Idle threads of torch that spin take the cores from whoever decodes pictures, or from another program: ten times
+    # slower was seen. Read by OpenMP when torch is imported, so it must be set before.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
     except LookalikeError as error:

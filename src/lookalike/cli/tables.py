@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from textwrap import shorten
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from lookalike.search import Match
     from lookalike.training import Run
 
-Metrics = Mapping[str, object]
+Metrics = Mapping[str, Any]
 LINE_WIDTH = 140
 
 
@@ -67,9 +67,7 @@ def _first(models: Mapping[str, Metrics]) -> Metrics:
 
 
 def _cell(metrics: Metrics, name: str) -> str:
-    intervals = metrics["intervals"]
-    assert isinstance(intervals, Mapping)
-    low, high = intervals[name]
-    value = metrics[name]
-    assert isinstance(value, float)
-    return f"{100 * value:.1f} ({100 * low:.1f}–{100 * high:.1f})"
+    value, interval = metrics[name], metrics["intervals"][name]
+    if interval is None:  # one class only
+        return f"{100 * value:.1f}"
+    return f"{100 * value:.1f} ({100 * interval[0]:.1f}–{100 * interval[1]:.1f})"

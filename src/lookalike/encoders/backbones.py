@@ -130,4 +130,4 @@ def _load(model: nn.Module, path: Path, name: str) -> None:
             f"{path} does not fit backbone {name!r}: it {what} ({len(missing)} missing, {len(wrong)} of another shape)"
         )
     # A classifier the file may hold beside is not wanted. Half precision files are computed with in float32.
-    model.load_state_dict({key: found[key].to(wanted[key].dtype) for key in wanted if key in found}, strict=False)
+    model.load_state_dict({key: found[key] for key in wanted if key in found}, strict=False)

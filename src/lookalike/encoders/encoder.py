@@ -82,7 +82,7 @@ class Encoder(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return next(self.backbone.parameters()).device
+        return self.mean.device
 
     @property
     def fingerprint(self) -> str:

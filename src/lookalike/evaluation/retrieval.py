@@ -76,7 +76,8 @@ class Retrieval:
         metrics = [*(f"recall_at_{k}" for k in self.recall_at), "r_precision", "map_at_r"]
         counts = {name: getattr(self, name) for name in ("num_queries", "num_skipped", "num_gallery")}
         return {m: float(self.values(m).mean()) for m in metrics} | {
-            "intervals": {m: list(self.interval(m)) for m in metrics},
+            # JSON knows no NaN: with one class there is no interval.
+            "intervals": {m: None if np.isnan(self.interval(m)[0]) else list(self.interval(m)) for m in metrics},
             **counts,
         }
 

@@ -79,7 +79,7 @@ class Recipe(_Part):
             RecipeError: there is none, it is no TOML, or a setting is unknown or out of range.
         """
         file = Path(path)
-        if not file.exists() and (SHIPPED / f"{path}.toml").exists():
+        if not file.is_file():  # a folder of that name is no recipe
             file = SHIPPED / f"{path}.toml"
         if not file.is_file():
             known = did_you_mean(str(path), shipped_names())
