@@ -17,7 +17,8 @@ from tests.losses.contract import CHECKS, batch
 @pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("name", CASES)
 def test_contract(name: str, check: str) -> None:
-    CHECKS[check](CASES[name])
+    check_loss = CHECKS[check]
+    check_loss(CASES[name])
 
 
 def test_every_loss_is_here() -> None:

@@ -52,7 +52,9 @@ def print_metrics(results: Mapping[str, Mapping[str, Metrics]]) -> None:
 
 def print_match(match: "Match") -> None:
     """One match in one line, on stdout."""
-    about = ", ".join(f"{name} {value}" for name, value in match.attributes.items() if value is not None)
+    # The text comes last: it is long, and what it says is often in the other columns.
+    known = sorted(match.attributes.items(), key=lambda attribute: attribute[0] == "text")
+    about = ", ".join(f"{name} {value}" for name, value in known if value is not None)
     # One line each; --json of the search command has everything.
     print(shorten(f"{match.rank:>3}  {match.score:.4f}  {match.item_id}  {about}", LINE_WIDTH, placeholder=" ..."))
 

@@ -60,9 +60,12 @@ def grids_html(
 
 def _tables(results: Mapping[str, Mapping[str, Retrieval]]) -> str:
     protocols = list(next(iter(results.values())))
-    return "".join(
+    first, *others = (
         _table(protocol, {model: judged[protocol] for model, judged in results.items()}) for protocol in protocols
     )
+    if not others:
+        return first
+    return f"{first}<details><summary>Within and across domains</summary>{''.join(others)}</details>"
 
 
 def _table(protocol: str, judged: Mapping[str, Retrieval]) -> str:
