@@ -71,7 +71,8 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
     " Did you mean 'triplet'?"
     """
     names = list(known)
-    nearest = get_close_matches(given.lower(), names, n=3, cutoff=0.5)
+    by_lower = {name.lower(): name for name in reversed(names)}
+    nearest = [by_lower[name] for name in get_close_matches(given.lower(), by_lower, n=3, cutoff=0.5)]
     if nearest:
         return " Did you mean " + " or ".join(repr(name) for name in nearest) + "?"
     shown = ", ".join(sorted(names)[:20])

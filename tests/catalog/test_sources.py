@@ -57,6 +57,22 @@ def test_a_flat_folder_has_no_labels(tmp_path: Path) -> None:
         catalog.label_numbers()
 
 
+def test_a_picture_outside_the_class_folders_is_refused_by_name(make_folder: MakeFolder) -> None:
+    root = make_folder(images=1)
+    written(root / "stray.png", encoded(draw("bag")))
+    with pytest.raises(CatalogError, match=r"1 of 5 pictures lie outside the class folders, 'stray\.png' first; move"):
+        Catalog.read(root)
+
+
+def test_split_folders_without_classes_are_no_classes(tmp_path: Path) -> None:
+    for name in ("train", "test"):
+        (tmp_path / name).mkdir()
+        written(tmp_path / name / "a.png", encoded(draw("bag")))
+    catalog = Catalog.read(tmp_path)
+    assert "label" not in catalog
+    assert catalog.column("split") == ["test", "train"]
+
+
 def test_hidden_files_and_folders_are_left_out(make_folder: MakeFolder) -> None:
     root = make_folder(images=1)
     for hidden in (".ipynb_checkpoints/a.png", "bag/._0.png", "bag/notes.txt"):

@@ -59,9 +59,10 @@ def test_verdict_where_nothing_could_be_judged(trained: bool) -> None:
 
 
 def test_verdict_where_the_start_was_kept() -> None:
-    said = verdict([HELPED], trained=False)
-    assert said.startswith("Training did not help: no epoch was better on the validation classes than the start")
-    assert said.endswith(REMEDIES)
+    for found, start in (([UNCLEAR], ""), ([HELPED], f" That start helps beside the raw features on {HELPED}.")):
+        said = verdict(found, trained=False)
+        assert said.startswith("Training did not help: no epoch was better on the validation classes than the start")
+        assert said.endswith(f"is the frozen backbone with its untrained head.{start} {REMEDIES}")
 
 
 def test_verdict_where_it_helped() -> None:
@@ -70,8 +71,10 @@ def test_verdict_where_it_helped() -> None:
 
 
 def test_verdict_where_it_made_it_worse_somewhere() -> None:
-    for found in ([HARMED], [UNCLEAR, HARMED], [HELPED, HARMED]):
+    for found in ([HARMED], [UNCLEAR, HARMED]):
         assert verdict(found, trained=True) == f"Training made it worse on {HARMED}. {REMEDIES}"
+    both = f"Training made it worse on {HARMED}. It helped on {HELPED}. {REMEDIES}"
+    assert verdict([HELPED, HARMED], trained=True) == both
 
 
 def test_verdict_where_nothing_is_clear() -> None:

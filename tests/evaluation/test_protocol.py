@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from lookalike.catalog import Catalog
+from lookalike.encoders import Embedded, Encoder, embed_catalog
 from lookalike.errors import CatalogError, EvaluationError
 from lookalike.evaluation import Protocol, evaluate, protocols_for, retrieval_metrics
+from lookalike.evaluation import protocol as protocol_module
 from lookalike.evaluation.protocol import judge_all, judge_models
 from tests.evaluation.shops import color_encoder, shop
 
@@ -174,3 +176,17 @@ def test_models_are_judged_on_the_same_protocols() -> None:
 def test_models_are_judged_on_everything_without_test_items() -> None:
     judged = judge_models({"one": color_encoder()}, shop([*LABELS, None]), k=[1])
     assert list(judged) == ["all"] and judged["all"]["one"].num_queries == 8
+
+
+def test_items_no_protocol_looks_at_are_not_embedded(monkeypatch: pytest.MonkeyPatch) -> None:
+    embedded: list[int] = []
+
+    def counted(encoder: Encoder, catalog: Catalog, batch_size: int) -> Embedded:
+        embedded.append(len(catalog))
+        return embed_catalog(encoder, catalog, batch_size)
+
+    monkeypatch.setattr(protocol_module, "embed_catalog", counted)
+    judge_models({"one": color_encoder()}, shop(LABELS, split=["train"] * 4 + ["test"] * 4), k=[1])
+    # With domains the training items of the other domain are distractors, and embedded.
+    judge_models({"one": color_encoder()}, shop(LABELS, split=["train"] * 4 + ["test"] * 4, domain=DOMAINS), k=[1])
+    assert embedded == [4, 8]

@@ -90,10 +90,16 @@ def _read_folder(root: Path) -> pa.Table:
             raise CatalogError(f"{str(file)!r}: the name is not UTF-8; rename the file or its folder")
     parts = [file.relative_to(root).parts for file in files]
     table = {"item_id": ["/".join(p) for p in parts], "image": [str(file.resolve()) for file in files]}
-    if all(len(p) > 2 and p[0].lower() in SPLIT_FOLDERS for p in parts):
+    if all(len(p) > 1 and p[0].lower() in SPLIT_FOLDERS for p in parts):
         table["split"] = [SPLIT_FOLDERS[p[0].lower()] for p in parts]
         parts = [p[1:] for p in parts]
-    if all(len(p) > 1 for p in parts):
+    stray = [item for item, p in zip(table["item_id"], parts, strict=True) if len(p) == 1]
+    if stray and len(stray) < len(parts):
+        raise CatalogError(
+            f"{root}: {len(stray)} of {len(parts)} pictures lie outside the class folders, {stray[0]!r} first; "
+            "move them into one, or away"
+        )
+    if not stray:
         table["label"] = ["/".join(p[:-1]) for p in parts]
     return pa.table(table)
 

@@ -37,7 +37,7 @@ def cached_features(encoder: Encoder, catalog: Catalog) -> Embedded:
     if stored is not None:
         features, rows = stored
         readable = set(rows.tolist())
-        broken = [(items[row], "cannot be read") for row in range(len(items)) if row not in readable]
+        broken = [(items[row], _reason(catalog, row)) for row in range(len(items)) if row not in readable]
         return Embedded(features, rows, broken)
     made = backbone_features(encoder, catalog)
     try:
@@ -47,6 +47,14 @@ def cached_features(encoder: Encoder, catalog: Catalog) -> Embedded:
     except (OSError, SafetensorError) as error:
         note(f"the features could not be kept in {path.parent} ({error}); the next run makes them again")
     return made
+
+
+def _reason(catalog: Catalog, row: int) -> str:
+    try:
+        catalog.image(row)
+    except ImageError as error:
+        return str(error)
+    return "cannot be read"
 
 
 def _stored(path: Path) -> tuple[np.ndarray, np.ndarray] | None:

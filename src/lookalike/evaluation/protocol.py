@@ -112,14 +112,21 @@ def judge_models(
         CatalogError: the catalog has no labels.
         EvaluationError: no query has anything to find.
     """
-    catalog.label_numbers()  # refuses before the long work
+    # Training items are embedded only where a protocol has them as distractors.
+    needed = [protocol.rows for protocol in _protocols_of(catalog)]
+    catalog = catalog.take(np.unique(np.concatenate(needed)))
     embedded = {name: embed_catalog(encoder, catalog, batch_size) for name, encoder in models.items()}
     catalog = catalog.take(next(iter(embedded.values())).rows)
     labels, _ = catalog.label_numbers()
-    test = np.array(catalog.column("split")) == "test" if held_out_part(catalog)[1] else labels >= 0
-    protocols = protocols_for(catalog, test)
+    protocols = _protocols_of(catalog)
     judged = {name: judge_all(protocols, found.embeddings, labels, k) for name, found in embedded.items()}
     return {protocol.name: {name: judged[name][protocol.name] for name in models} for protocol in protocols}
+
+
+def _protocols_of(catalog: Catalog) -> list[Protocol]:
+    labels, _ = catalog.label_numbers()
+    has_test = held_out_part(catalog)[1]
+    return protocols_for(catalog, np.array(catalog.column("split")) == "test" if has_test else labels >= 0)
 
 
 def held_out_part(catalog: Catalog) -> tuple[Catalog, bool]:
