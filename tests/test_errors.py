@@ -42,7 +42,7 @@ def test_every_error_is_also_a_usual_one() -> None:
     [
         ("tripet", ["triplet", "proxy_anchor"], " Did you mean 'triplet'?"),
         ("Triplet", ["triplet", "proxy_anchor"], " Did you mean 'triplet'?"),
-        ("prodct", ["Product", "Price"], " Did you mean 'Product'?"),
+        ("prodct", ["Product", "Price"], " Did you mean 'Product' or 'Price'?"),
         ("label", ["labels", "label_2"], " Did you mean 'labels' or 'label_2'?"),
         ("zebra", ["b", "a"], " Known: a, b."),
         ("zebra", [], ""),
