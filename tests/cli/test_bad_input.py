@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+import torch
 from PIL import Image
 
 from lookalike import Catalog
@@ -167,6 +168,9 @@ def test_unknown_names(lookalike: Command, shop: Path, tmp_path: Path) -> None:
     check_refused(lookalike(*arguments, "--set", "loss.name=triplett"), "no loss 'triplett'", "Did you mean 'triplet'?")
     check_refused(lookalike(*arguments, "--set", "training.epoch=3"), "training.epoch is not a setting", "'epochs'")
     check_refused(lookalike(*arguments, "--set", "loss.scale"), "--set takes PART.KEY=VALUE")
+    absent = "mps" if not torch.backends.mps.is_available() else "cuda"
+    said = f"training.device = '{absent}': there is none"
+    check_refused(lookalike(*arguments, "--set", f"training.device={absent}", *TINY), said)
     check_refused(lookalike(*arguments, "--weights", tmp_path / "w.safetensors"), "there is no weights file")
     check_refused(lookalike("train", "no_such_recipe", *arguments[1:]), "there is no recipe 'no_such_recipe'")
     assert not (tmp_path / "r").exists()  # nothing was begun

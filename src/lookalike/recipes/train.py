@@ -17,7 +17,7 @@ from lookalike.recipes.build import build_encoder, build_loss, with_image_size
 from lookalike.recipes.data import RunData, prepare
 from lookalike.recipes.judge import judge, metrics_of, report, validation_score
 from lookalike.recipes.recipe import Recipe
-from lookalike.side import describe_items
+from lookalike.side import SideVectors, describe_items
 from lookalike.training.fit import Fit, Row, TrainingItems, fit
 from lookalike.training.inputs import FeatureInputs, Inputs, PictureInputs
 from lookalike.training.run import ENCODER, RECIPE, REPORT, Run, append_history, begin, write_metrics
@@ -48,8 +48,9 @@ def train(recipe: Recipe, catalog: Catalog | str | Path, directory: str | Path |
     encoder.head.fit_geometry(torch.from_numpy(data.features[data.training]))
     start = encoder.embed_feature_array(data.features[data.training])
     loss = _loss(recipe, data, start)
+    items = _items(recipe, data, encoder, loss, start)
     recipe.save(directory / RECIPE)  # nothing is left behind by what was refused so far
-    result = _fit(recipe, data, encoder, loss, _items(recipe, data, encoder, start), directory)
+    result = _fit(recipe, data, encoder, loss, items, directory)
     judged = judge(recipe, data, encoder)
     metrics = metrics_of(recipe, data, encoder, result, judged) | {"seconds": round(time.monotonic() - started, 1)}
     write_metrics(directory, metrics)
@@ -59,11 +60,12 @@ def train(recipe: Recipe, catalog: Catalog | str | Path, directory: str | Path |
 
 
 def _device(name: str) -> torch.device:
-    if name != "auto":
-        return torch.device(name)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(kind for kind, there in available.items() if there))
+    if not available[name]:
+        raise TrainingError(f"training.device = {name!r}: there is none here; take 'auto' or 'cpu'")
+    return torch.device(name)
 
 
 def _loss(recipe: Recipe, data: RunData, start: np.ndarray) -> Loss:
@@ -72,8 +74,7 @@ def _loss(recipe: Recipe, data: RunData, start: np.ndarray) -> Loss:
     num_classes = int(labels.max()) + 1
 
     def class_side_vectors() -> np.ndarray:
-        vectors = describe_items(data.training_catalog, dim=recipe.text.dim, epochs=recipe.text.epochs)
-        return vectors.of_classes(labels, num_classes)
+        return _side_vectors(recipe, data).of_classes(labels, num_classes)
 
     loss = build_loss(recipe.loss, num_classes, start.shape[1], class_side_vectors)
     tables = [module for module in loss.modules() if isinstance(module, Proxies)]
@@ -92,13 +93,18 @@ def _loss(recipe: Recipe, data: RunData, start: np.ndarray) -> Loss:
     )
 
 
+def _side_vectors(recipe: Recipe, data: RunData) -> SideVectors:
+    return describe_items(data.training_catalog, dim=recipe.text.dim, epochs=recipe.text.epochs)
+
+
 def _class_means(embeddings: np.ndarray, labels: np.ndarray) -> torch.Tensor:
     sums = torch.zeros(int(labels.max()) + 1, embeddings.shape[1])
     return F.normalize(sums.index_add_(0, torch.from_numpy(labels), torch.from_numpy(embeddings)), dim=1)
 
 
-def _items(recipe: Recipe, data: RunData, encoder: Encoder, start: np.ndarray) -> TrainingItems:
+def _items(recipe: Recipe, data: RunData, encoder: Encoder, loss: Loss, start: np.ndarray) -> TrainingItems:
     settings = recipe.training
+    side_vectors = _side_vectors(recipe, data).vectors if "side_vectors" in loss.inputs else None
     inputs: Inputs = FeatureInputs(data.features[data.training])
     if settings.tune_backbone:
         augmentation = Augmentation(settings.min_crop, flip=settings.flip)
@@ -107,7 +113,7 @@ def _items(recipe: Recipe, data: RunData, encoder: Encoder, start: np.ndarray) -
     batches = ClassBatches(
         data.training_labels, settings.classes_per_batch, settings.images_per_class, settings.seed, domains
     )
-    return TrainingItems(inputs, batches, data.training_labels, start_embeddings=start)
+    return TrainingItems(inputs, batches, data.training_labels, side_vectors, start)
 
 
 def _fit(recipe: Recipe, data: RunData, encoder: Encoder, loss: Loss, items: TrainingItems, directory: Path) -> Fit:
