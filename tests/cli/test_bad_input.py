@@ -243,6 +243,7 @@ def test_a_stopped_run_is_usable(
     _, err = long_training.communicate(timeout=60)
     assert long_training.returncode == code
     assert "Traceback" not in err
+    assert ("holds the best weights so far" in err) == (sent == signal.SIGINT)
     result = lookalike("evaluate", tmp_path / "shop.parquet", "--run", tmp_path / "run", "--json")
     assert result.code == 0, result.err
     assert json.loads(result.out)["all"]["this encoder"]["num_queries"] > 0

@@ -46,6 +46,7 @@ def test_another_loss_drops_the_arguments_of_the_old() -> None:
         ("[training]\nepoch = 3", "r.toml: training.epoch is not a setting. Did you mean 'epochs'"),
         ("[trainning]\nepochs = 3", "r.toml: trainning is not a setting. Did you mean 'training'"),
         ("[training]\nepochs = 0", "r.toml: training.epochs = 0: input should be greater than 0"),
+        ("[training]\nmin_crop = 0", "r.toml: training.min_crop = 0: input should be greater than 0"),
         ("[training]\nepochs = 'ten'", "r.toml: training.epochs = 'ten': input should be a valid integer"),
         (
             "[loss]\nname = 'adaptiv_softmax'",

@@ -13,6 +13,7 @@ from lookalike.catalog.batches import ClassBatches
 from lookalike.encoders import Augmentation, Encoder
 from lookalike.errors import TrainingError
 from lookalike.losses import Loss, Proxies, SimilarityPreservation, WeightedSum
+from lookalike.progress import note
 from lookalike.recipes.build import build_encoder, build_loss, with_image_size
 from lookalike.recipes.data import RunData, prepare
 from lookalike.recipes.judge import judge, metrics_of, report, validation_score
@@ -125,4 +126,10 @@ def _fit(recipe: Recipe, data: RunData, encoder: Encoder, loss: Loss, items: Tra
             encoder.save(directory / ENCODER)
 
     score = (lambda: validation_score(recipe, data, encoder, protocols)) if protocols else None
-    return fit(encoder, loss, items, recipe.training, score, on_epoch)
+    try:
+        return fit(encoder, loss, items, recipe.training, score, on_epoch)
+    except KeyboardInterrupt:
+        note(
+            f"stopped; {directory / ENCODER} holds the best weights so far: lookalike evaluate CATALOG --run {directory}"
+        )
+        raise

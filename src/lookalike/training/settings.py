@@ -1,8 +1,8 @@
 """How a run trains: one frozen value object, also the `[training]` part of a recipe."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 
 class TrainingSettings(BaseModel):
@@ -28,10 +28,10 @@ class TrainingSettings(BaseModel):
     #: Running means of BatchNorm stay those of the pretrained backbone.
     freeze_batchnorm: bool = True
     #: Smallest share of a picture that a training crop keeps; 1 means no crop.
-    min_crop: float = 0.5
+    min_crop: Annotated[float, Field(gt=0, le=1)] = 0.5
     flip: bool = True
     #: Share of the training classes held out to choose the best epoch; 0 keeps the last one.
-    validation_share: float = 0.2
+    validation_share: Annotated[float, Field(ge=0, lt=1)] = 0.2
     seed: NonNegativeInt = 0
     #: auto takes a GPU if there is one.
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
