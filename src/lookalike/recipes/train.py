@@ -129,7 +129,5 @@ def _fit(recipe: Recipe, data: RunData, encoder: Encoder, loss: Loss, items: Tra
     try:
         return fit(encoder, loss, items, recipe.training, score, on_epoch)
     except KeyboardInterrupt:
-        note(
-            f"stopped; {directory / ENCODER} holds the best weights so far: lookalike evaluate CATALOG --run {directory}"
-        )
+        note(f"stopped; {directory} holds the best weights so far: lookalike evaluate CATALOG --run {directory}")
         raise
