@@ -106,3 +106,15 @@ def test_the_map_still_learns() -> None:
 def test_too_few_features(count: int) -> None:
     with pytest.raises(EncoderError, match=f"fitted to at least 2 features, not {count}"):
         Head(24, 8).fit_geometry(torch.zeros(count, 24))
+
+
+def test_blocks_of_features_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, whole, parted = torch.randn(50, 12), Head(12, 6), Head(12, 6)
+    parted.load_state_dict(whole.state_dict())
+    whole.fit_geometry(features)
+    monkeypatch.setattr(head_module, "BLOCK_ROWS", 7)
+    parted.fit_geometry(features)
+    first, second = whole(features), parted(features)
+    # A component may come with either sign; cosines do not see it.
+    assert torch.allclose(first @ first.T, second @ second.T, atol=1e-4)
+    assert first.abs().max() > 0.1
