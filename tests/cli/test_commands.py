@@ -29,6 +29,7 @@ def test_check_counts(lookalike: Command, shop: Path) -> None:
     assert result.code == 0
     assert "144 items" in result.out
     assert "24 classes; images per class: min 6, median 6, max 6; 0 with one" in result.out
+    assert "144 items have a text" in result.out
     assert "domains: studio 72, street 72" in result.out
     assert "no problems found" in result.out
 

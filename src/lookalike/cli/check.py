@@ -49,6 +49,8 @@ def _lines(found: "CatalogReport") -> list[str]:
         )
     else:
         lines.append("no labels")
+    if found.missing_text is not None:
+        lines.append(f"{found.rows - found.missing_text:,} items have a text")
     for name, counts in (("splits", found.splits), ("domains", found.domains)):
         if counts:
             lines.append(f"{name}: " + ", ".join(f"{value} {count:,}" for value, count in counts.items()))
