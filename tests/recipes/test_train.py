@@ -1,6 +1,7 @@
 """A whole run through the library: what it trains on, what it may not see, and what it says."""
 
 import json
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,9 @@ import pytest
 from lookalike import Catalog, Recipe, Run, evaluate, train
 from lookalike.catalog.boutique import draw_boutique
 from lookalike.encoders import Encoder
-from lookalike.errors import TrainingError
+from lookalike.errors import CatalogError, TrainingError
 from lookalike.recipes.build import build_encoder, frozen_encoder, with_image_size
-from lookalike.recipes.data import RunData, prepare
+from lookalike.recipes.data import RunData, labeled_items, prepare
 
 TINY = {"encoder.backbone": "test_resnet", "encoder.pretrained": False, "encoder.image_size": 32, "encoder.dim": 16}
 
@@ -28,7 +29,7 @@ def recipe() -> Recipe:
 
 def prepared(recipe: Recipe, catalog: Catalog) -> tuple[RunData, Encoder]:
     encoder = build_encoder(recipe.encoder)
-    return prepare(recipe, catalog, encoder), encoder
+    return prepare(recipe, labeled_items(recipe, catalog), encoder), encoder
 
 
 def test_training_validation_and_test_share_no_class(recipe: Recipe, shop: Catalog) -> None:
@@ -56,6 +57,19 @@ def test_a_split_with_validation_items_is_not_mixed_up(recipe: Recipe, shop: Cat
     data, _ = prepared(recipe, Catalog(table))
     assert {labels[row] for row in np.flatnonzero(data.validation)} == {spare}
     assert not any(labels[row] == spare for row in np.flatnonzero(data.training))
+
+
+def test_the_table_is_refused_before_weights_are_fetched(
+    recipe: Recipe, shop: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetched(settings: object) -> None:
+        raise AssertionError("fetched")
+
+    monkeypatch.setattr(import_module("lookalike.recipes.train"), "build_encoder", fetched)
+    with pytest.raises(CatalogError, match="has no labels"):
+        train(recipe, Catalog(shop.table.drop_columns(["label"])), tmp_path / "run")
+    with pytest.raises(AssertionError, match="fetched"):
+        train(recipe, shop, tmp_path / "run")
 
 
 def test_a_run_can_be_opened_again(recipe: Recipe, shop: Catalog, tmp_path: Path) -> None:

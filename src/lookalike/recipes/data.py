@@ -63,8 +63,23 @@ class RunData:
             return []
 
 
-def prepare(recipe: Recipe, catalog: Catalog, encoder: Encoder) -> RunData:
-    """Read every picture once and split the classes.
+@dataclass(frozen=True)
+class LabeledItems:
+    """The items of a catalog that take part: those with a label, in a known split.
+
+    Attributes:
+        catalog: of N items.
+        labels: int64 [N], class numbers.
+        test: bool [N].
+    """
+
+    catalog: Catalog
+    labels: np.ndarray
+    test: np.ndarray
+
+
+def labeled_items(recipe: Recipe, catalog: Catalog) -> LabeledItems:
+    """What takes part, by the table alone: refuses before any long work.
 
     Raises:
         CatalogError: no labels, a class both in train and in test, or too little to train on.
@@ -74,11 +89,19 @@ def prepare(recipe: Recipe, catalog: Catalog, encoder: Encoder) -> RunData:
     labels, _ = catalog.label_numbers()
     test, kept = _test_items(catalog, labels, recipe)
     _check_classes(catalog.name, labels[kept & ~test])
-    catalog, labels, test = catalog.take(np.flatnonzero(kept)), labels[kept], test[kept]
+    return LabeledItems(catalog.take(np.flatnonzero(kept)), labels[kept], test[kept])
 
-    embedded = cached_features(encoder, catalog)
+
+def prepare(recipe: Recipe, items: LabeledItems, encoder: Encoder) -> RunData:
+    """Read every picture once, leave out those that cannot be read, and set validation classes aside.
+
+    Raises:
+        CatalogError: what can be read is too little to train on.
+    """
+    embedded = cached_features(encoder, items.catalog)
     _tell_of_broken(embedded.broken)
-    catalog, labels, test = catalog.take(embedded.rows), labels[embedded.rows], test[embedded.rows]
+    rows = embedded.rows
+    catalog, labels, test = items.catalog.take(rows), items.labels[rows], items.test[rows]
     validation = _validation_items(catalog, labels, test, recipe)
     training = ~test & ~validation
     _check_classes(catalog.name, labels[training])

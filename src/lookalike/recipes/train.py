@@ -15,7 +15,7 @@ from lookalike.errors import TrainingError
 from lookalike.losses import Loss, Proxies, SimilarityPreservation, WeightedSum
 from lookalike.progress import note
 from lookalike.recipes.build import build_encoder, build_loss, with_image_size
-from lookalike.recipes.data import RunData, prepare
+from lookalike.recipes.data import RunData, labeled_items, prepare
 from lookalike.recipes.judge import judge, metrics_of, report, validation_score
 from lookalike.recipes.recipe import Recipe
 from lookalike.side import SideVectors, describe_items
@@ -41,17 +41,18 @@ def train(recipe: Recipe, catalog: Catalog | str | Path, directory: str | Path |
     catalog = catalog if isinstance(catalog, Catalog) else Catalog.read(catalog)
     directory = Path(directory or Path("runs") / datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S"))
     recipe = with_image_size(recipe, catalog)
+    items = labeled_items(recipe, catalog)
     torch.manual_seed(recipe.training.seed)
     encoder = build_encoder(recipe.encoder).to(_device(recipe.training.device))
     begin(directory)
 
-    data = prepare(recipe, catalog, encoder)
+    data = prepare(recipe, items, encoder)
     encoder.head.fit_geometry(torch.from_numpy(data.features[data.training]))
     start = encoder.embed_feature_array(data.features[data.training])
     loss = _loss(recipe, data, start)
-    items = _items(recipe, data, encoder, loss, start)
+    batches = _items(recipe, data, encoder, loss, start)
     recipe.save(directory / RECIPE)  # nothing is left behind by what was refused so far
-    result = _fit(recipe, data, encoder, loss, items, directory)
+    result = _fit(recipe, data, encoder, loss, batches, directory)
     judged = judge(recipe, data, encoder)
     metrics = metrics_of(recipe, data, encoder, result, judged) | {"seconds": round(time.monotonic() - started, 1)}
     write_metrics(directory, metrics)
