@@ -2,15 +2,20 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial, wraps
 
 import torch
 from torch import Tensor
 
 from lookalike.losses import (
     AdaptiveAdditiveSoftmaxLoss,
+    AdaptiveTripletLoss,
     Loss,
     NormalizedSoftmaxLoss,
     Proxies,
+    ProxyAnchorLoss,
+    ProxyOrthogonality,
+    SoftOrthogonalProxyAnchorLoss,
     TripletLoss,
     WeightedSum,
 )
@@ -53,6 +58,20 @@ def class_distances(seed: int) -> dict[str, Tensor]:
     return {"class_distances": 4 * torch.rand(NUM_CLASSES, NUM_CLASSES, generator=generator, dtype=torch.float64)}
 
 
+def with_text_of_its_class(loss: Loss, class_side_vectors: Tensor) -> Loss:
+    """A loss that takes side vectors, given those of the class of each item, so that the contract need not."""
+    loss.register_buffer("class_side_vectors", class_side_vectors.detach().clone())
+    terms = loss.terms
+
+    @wraps(terms)
+    def given(embeddings: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        rows = labels.real.long() % NUM_CLASSES
+        return terms(embeddings, labels, side_vectors=loss.class_side_vectors[rows])
+
+    loss.terms = given
+    return loss
+
+
 @dataclass(frozen=True)
 class Case:
     name: str
@@ -78,6 +97,18 @@ def _weighted_sum(class_side_vectors: Tensor) -> WeightedSum:
     return WeightedSum({"adaptive": (0.5, adaptive), "cosface": (1.5, cosface), "triplet": (2.0, TripletLoss(0.5))})
 
 
+def _anchored_sum() -> WeightedSum:
+    proxies = Proxies(NUM_CLASSES, DIM)
+    anchor = ProxyAnchorLoss(proxies=proxies, chunk_classes=3)
+    softmax = NormalizedSoftmaxLoss(proxies=proxies)
+    return WeightedSum(
+        {"anchor": (0.5, anchor), "softmax": (1.5, softmax), "apart": (2.0, ProxyOrthogonality(proxies))}
+    )
+
+
+#: The degenerate batches in which no anchor has both a positive and a negative.
+NO_TRIPLET = frozenset({"one class", "singletons", "one item", "no item"})
+
 CASES = {
     case.name: case
     for case in (
@@ -86,6 +117,27 @@ CASES = {
             lambda: TripletLoss(margin=0.5),
             zero_on=frozenset({"one class", "singletons", "one item", "no item"}),
             has_class_table=False,
+        ),
+        *(
+            Case(
+                f"triplet, {mining}, {average}",
+                partial(TripletLoss, margin=0.5, mining=mining, average=average),
+                zero_on=NO_TRIPLET,
+                has_class_table=False,
+            )
+            for mining, average in (("all", "valid"), ("all", "active"))
+        ),
+        *(
+            Case(
+                "adaptive_triplet" if mining == "all" else f"adaptive_triplet, {mining}, {scaling}",
+                lambda class_side_vectors, mining=mining, scaling=scaling: with_text_of_its_class(
+                    AdaptiveTripletLoss(0.5, mining, scaling), class_side_vectors
+                ),
+                class_side_vectors,
+                zero_on=NO_TRIPLET if mining != "semihard" else NO_TRIPLET | {"equal points"},
+                has_class_table=False,
+            )
+            for mining, scaling in (("all", "shrink"), ("semihard", "stretch"), ("hard", "shrink"))
         ),
         Case("normalized_softmax", lambda: NormalizedSoftmaxLoss(NUM_CLASSES, DIM)),
         Case("normalized_softmax, margin", lambda: NormalizedSoftmaxLoss(NUM_CLASSES, DIM, margin=0.35)),
@@ -99,6 +151,20 @@ CASES = {
             lambda **sides: AdaptiveAdditiveSoftmaxLoss(NUM_CLASSES, DIM, **sides, direction="similar"),
             class_distances,
         ),
+        Case("proxy_anchor", lambda: ProxyAnchorLoss(NUM_CLASSES, DIM)),
+        Case("proxy_anchor, chunks", lambda: ProxyAnchorLoss(NUM_CLASSES, DIM, chunk_classes=3)),
+        Case("proxy_anchor, chunks, sharp", lambda: ProxyAnchorLoss(NUM_CLASSES, DIM, alpha=64.0, chunk_classes=1)),
+        Case(
+            "soft_orthogonal_proxy_anchor",
+            lambda: SoftOrthogonalProxyAnchorLoss(NUM_CLASSES, DIM),
+            zero_on=frozenset(),  # the proxies are looked at without a batch
+        ),
+        Case(
+            "soft_orthogonal_proxy_anchor, raw, sum, chunks",
+            lambda: SoftOrthogonalProxyAnchorLoss(NUM_CLASSES, DIM, reduction="sum", unit=False, chunk_classes=3),
+            zero_on=frozenset(),
+        ),
         Case("weighted_sum", _weighted_sum, class_side_vectors),
+        Case("weighted_sum, anchored", _anchored_sum, zero_on=frozenset()),
     )
 }

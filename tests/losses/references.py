@@ -83,3 +83,66 @@ def cosine(a: Vector, b: Vector) -> float:
 
 def squared_distance(a: Vector, b: Vector) -> float:
     return sum((x - y) ** 2 for x, y in zip(a, b, strict=True))
+
+
+def mined_triplets(
+    embeddings: Matrix, labels: Sequence[int], margins: Matrix, mining: str
+) -> list[tuple[int, int, int, float]]:
+    """(a, p, n, d(a,p) - d(a,n) + m(a,n)) of all triplets, of the semi-hard window, or the largest of each anchor."""
+    d, items = distances_of(embeddings), range(len(labels))
+    found = []
+    for a in items:
+        of_anchor = [
+            (a, p, n, d[a][p] - d[a][n] + margins[a][n])
+            for p in items
+            for n in items
+            if p != a and labels[p] == labels[a] and labels[n] != labels[a]
+        ]
+        if mining == "semihard":
+            of_anchor = [(a, p, n, gap) for _, p, n, gap in of_anchor if d[a][p] < d[a][n] < d[a][p] + margins[a][n]]
+        if mining == "hard" and of_anchor:
+            of_anchor = [max(of_anchor, key=lambda triplet: triplet[3])]
+        found += of_anchor
+    return found
+
+
+def mean_of_hinges(gaps: Sequence[float], average: str) -> float:
+    """The mean of [gap]_+ over all, or over those above 0."""
+    hinges = [max(0.0, gap) for gap in gaps if average == "valid" or gap > 0]
+    return sum(hinges) / len(hinges) if hinges else 0.0
+
+
+def text_margins(side_vectors: Matrix, base: float, scaling: str) -> list[list[float]]:
+    """m(a,n) = beta + |t_a - t_n|^2 / (4 - beta); stretch: beta + (4 - beta)/4 |t_a - t_n|^2."""
+    slope = 1 / (4 - base) if scaling == "shrink" else (4 - base) / 4
+    return [[base + slope * distance for distance in row] for row in distances_of(side_vectors)]
+
+
+def proxy_anchor(
+    embeddings: Matrix, labels: Sequence[int], proxies: Matrix, alpha: float, delta: float
+) -> tuple[float, float]:
+    """1/|P+| sum_{P+} log(1 + sum_{x of p} e^{-alpha (cos - delta)}),  1/C sum_P log(1 + sum_{x not of p} e^{...})."""
+    if not embeddings:
+        return 0.0, 0.0
+    pulls, pushes = [], []
+    for c, p in enumerate(proxies):
+        own = [cosine_or_zero(x, p) for x, y in zip(embeddings, labels, strict=True) if y == c]
+        others = [cosine_or_zero(x, p) for x, y in zip(embeddings, labels, strict=True) if y != c]
+        if own:
+            pulls.append(math.log1p(sum(math.exp(-alpha * (cos - delta)) for cos in own)))
+        pushes.append(math.log1p(sum(math.exp(alpha * (cos + delta)) for cos in others)))
+    return sum(pulls) / len(pulls), sum(pushes) / len(pushes)
+
+
+def orthogonality(rows: Matrix) -> float:
+    """||P P^T - I||_F^2 of the rows as they are."""
+    return sum(
+        (sum(x * y for x, y in zip(a, b, strict=True)) - (i == j)) ** 2
+        for i, a in enumerate(rows)
+        for j, b in enumerate(rows)
+    )
+
+
+def cosine_or_zero(a: Vector, b: Vector) -> float:
+    """The cosine, 0 with a vector without length."""
+    return cosine(a, b) if any(a) and any(b) else 0.0

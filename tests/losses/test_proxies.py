@@ -70,3 +70,37 @@ def test_sizes_that_agree_with_the_proxies_given_are_taken() -> None:
     proxies = Proxies(4, 6)
     loss = AdaptiveAdditiveSoftmaxLoss(4, 6, class_side_vectors=torch.eye(4), proxies=proxies)
     assert loss.proxies is proxies
+
+
+@pytest.mark.parametrize("classes", [2, 6])
+def test_they_can_begin_at_right_angles(classes: int) -> None:
+    torch.manual_seed(0)
+    proxies = Proxies(classes, 6, orthogonal=True)
+    gram = proxies.weight.detach() @ proxies.weight.detach().T
+    torch.testing.assert_close(gram, torch.eye(classes), atol=1e-6, rtol=0)
+    assert proxies.weight.requires_grad and (proxies.weight - torch.eye(classes, 6)).abs().max() > 0.1
+    assert proxies.mean_squared_cosine() < 1e-12 and proxies.max_abs_cosine() < 1e-6
+
+
+def test_more_than_there_are_dimensions_cannot_begin_at_right_angles() -> None:
+    with pytest.raises(LossInputError, match="7 proxies cannot be orthogonal in 6 dimensions; leave orthogonal out"):
+        Proxies(7, 6, orthogonal=True)
+
+
+@pytest.mark.parametrize("block", [1, 20, 2**22])
+@pytest.mark.parametrize(("classes", "dim"), [(2, 5), (4, 6), (30, 4)])
+def test_how_crowded_they_are(classes: int, dim: int, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lookalike.losses.proxies.BLOCK_NUMBERS", block)
+    proxies, rows = Proxies(classes, dim).double(), generic(classes, dim)[0]
+    rows[-1] = -3 * rows[0] + 0.1 * rows[1]
+    proxies.weight.data = rows
+    pairs = [references.cosine(rows[i].tolist(), rows[j].tolist()) for i in range(classes) for j in range(i)]
+    assert proxies.max_abs_cosine() == pytest.approx(max(map(abs, pairs)), abs=1e-12)
+    assert max(pairs) < max(map(abs, pairs))
+    assert proxies.mean_squared_cosine() == pytest.approx(sum(c * c for c in pairs) / len(pairs), abs=1e-12)
+
+
+def test_a_proxy_without_length_has_no_cosine() -> None:
+    proxies = Proxies(3, 2).double()
+    proxies.weight.data = torch.tensor([[1.0, 0.0], [0.0, 0.0], [1.0, 1.0]], dtype=torch.float64)
+    assert proxies.mean_squared_cosine() == pytest.approx(1 / 6)  # of three pairs one has a cosine: its square is 1/2

@@ -108,3 +108,41 @@ def test_pairs_leave_out_an_item_and_itself() -> None:
     positive, negative = positive_and_negative_pairs(torch.tensor([4, 9, 4]))
     assert positive.tolist() == [[False, False, True], [False, False, False], [True, False, False]]
     assert negative.tolist() == [[False, True, False], [True, False, True], [False, True, False]]
+
+
+@pytest.mark.parametrize("average", ["valid", "active"])
+@pytest.mark.parametrize("mining", ["all", "semihard", "hard"])
+def test_every_mining_equals_the_reference(mining: str, average: str) -> None:
+    for size in (13, 52):
+        x, y = generic(size, 5, num_classes=5, seed=1)
+        x += 2 * generic(5, 5, seed=1)[0][y]
+        found = references.mined_triplets(x.tolist(), y.tolist(), [[0.3] * size] * size, mining)
+        gaps = [gap for *_, gap in found]
+        assert sum(gap > 0 for gap in gaps) > 3
+        expected = references.mean_of_hinges(gaps, average)
+        assert TripletLoss(0.3, mining, average)(x, y).item() == pytest.approx(expected, abs=1e-10)
+
+
+def test_defaults_are_as_they_were() -> None:
+    loss = TripletLoss()
+    assert (loss.margin, loss.mining, loss.average) == (0.2, "hard", "valid")
+
+
+@pytest.mark.parametrize("size", [16, 60])
+def test_all_triplets_equal_pytorch_metric_learning(size: int) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its imports
+        from pytorch_metric_learning import distances, losses
+    peer = losses.TripletMarginLoss(margin=0.1, distance=distances.LpDistance(power=2))
+    x, y = generic(size, dim=5, num_classes=5)
+    ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
+    found, expected = TripletLoss(0.1, "all", "active")(ours, y), peer(theirs, y)
+    assert expected > 0.1 and found.item() == pytest.approx(expected.item(), abs=1e-10)
+    found.backward(), expected.backward()
+    torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("setting", [{"mining": "easy"}, {"average": "mean"}])
+def test_an_unknown_choice_is_refused(setting: dict[str, str]) -> None:
+    with pytest.raises(LossInputError, match=r"must be one of (all, semihard, hard, distance|valid, active), not '"):
+        TripletLoss(**setting)

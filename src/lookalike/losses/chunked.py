@@ -7,7 +7,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+
+from lookalike.errors import LossInputError
 
 #: What torch's normalize takes for the length of a shorter row.
 SHORTEST = 1e-12
@@ -27,29 +28,36 @@ Visit = Callable[..., tuple[tuple[Tensor, ...], Pullback]]
 def in_one_visit(visit: Visit, *inputs: Tensor) -> tuple[Tensor, ...]:
     """The outputs of `visit`, which makes their gradient while it is there.
 
-    A second backward pass through the same outputs visits again. They cannot be differentiated twice.
+    A second backward pass through the same outputs visits again.
+
+    Raises:
+        LossInputError: in a backward pass with `create_graph`: the gradient cannot be differentiated.
     """
-    outputs: tuple[Tensor, ...] = _InOneVisit.apply(visit, *inputs)
+    outputs: tuple[Tensor, ...] = _InOneVisit.apply(visit, torch.is_grad_enabled(), *inputs)
     return outputs
 
 
 class _InOneVisit(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, visit: Visit, *inputs: Tensor) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, visit: Visit, recording: bool, *inputs: Tensor) -> tuple[Tensor, ...]:
         ctx.visit, ctx.device = visit, inputs[0].device.type
         ctx.save_for_backward(*inputs)
         with torch.autocast(ctx.device, enabled=False):
-            outputs, ctx.pullback = visit(*inputs, any(ctx.needs_input_grad))
+            outputs, ctx.pullback = visit(*inputs, recording and any(ctx.needs_input_grad))
         return outputs
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # torch's once_differentiable would be silent, and the second derivative wrong
+            raise LossInputError(
+                "a gradient made by chunks of classes cannot be differentiated again: leave create_graph out, or take "
+                "fewer classes or a smaller batch"
+            )
         pullback, ctx.pullback = ctx.pullback, None
         with torch.autocast(ctx.device, enabled=False):
             if pullback is None:
                 _, pullback = ctx.visit(*ctx.saved_tensors, True)
-            return None, *pullback(*gradients)
+            return None, None, *pullback(*gradients)
 
 
 def attraction(own_cosines: Tensor, labels: Tensor, num_classes: int, alpha: float, delta: float) -> Tensor:
@@ -70,7 +78,11 @@ def repulsion(cosines: Tensor, labels: Tensor, alpha: float, delta: float) -> Te
 
 
 def log_one_plus(sums: Tensor, highest: Tensor) -> Tensor:
-    """log(1 + e^highest * sums), highest >= 0, without forming either e^highest or 1 + a small number."""
+    """log(1 + e^highest * sums), highest >= 0, without forming either e^highest or 1 + a small number.
+
+    >>> log_one_plus(torch.tensor([1e-12, 3.0]), torch.tensor([0.0, 1000.0])).tolist()[0] > 0
+    True
+    """
     return highest + torch.log1p(torch.expm1(-highest) + sums)
 
 
@@ -143,7 +155,8 @@ def _small_deviation(rows: Tensor) -> Tensor:
     size, dim = rows.shape
     gram = rows @ rows.T if size <= dim else rows.T @ rows
     itself = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-    return (gram - itself).square().sum() + max(size - dim, 0)
+    deviation = F.mse_loss(gram, itself, reduction="sum")
+    return deviation + (size - dim) if size > dim else deviation
 
 
 def gram_deviation_by_chunks(rows: Tensor, unit: bool, chunk: int) -> Tensor:
@@ -188,10 +201,10 @@ def _back_to_lengths(
     out.mul_((factors / lengths.clamp_min(SHORTEST))[:, None])
 
 
-def chunk_classes_for(batch: int, num_classes: int, dim: int, device: torch.device) -> int | None:
-    """How many classes at a time; None: all of them, by plain autograd."""
+def chunk_classes_for(batch: int, num_classes: int, dim: int, device: torch.device) -> int:
+    """How many classes at a time; 0: all of them, by plain autograd."""
     if batch * num_classes <= PLAIN_NUMBERS:
-        return None
+        return 0
     return _chunk_of(max(batch, dim), device)
 
 

@@ -1,19 +1,17 @@
 """Pairs within a batch: distances, who is whose positive, margins, and sums over all triplets without B^3 memory."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-#: Beyond any distance of unit vectors less a margin, in [-4, 4]: at -FAR a positive, at FAR a negative takes no part.
-FAR = 16.0
 #: Numbers in one block [rows, B] of distances: a few of them stay in the cache of one core.
 BLOCK = 2**17
 #: Up to this many positives an anchor, comparing all with one positive after the other beats searching (measured).
-FEW = 24
+FEW = 64
 
 
 @dataclass(frozen=True)
@@ -23,6 +21,11 @@ class Margins:
     base: float
     slope: float = 0.0
     vectors: Tensor | None = None
+
+    @property
+    def far(self) -> float:
+        """Beyond any distance less a margin: at -far a positive, at far a negative takes no part in a comparison."""
+        return 16 + self.base + 4 * self.slope
 
     def subtracted_from(self, distances: Tensor) -> Tensor:
         """`distances` [B, B] less the margins."""
@@ -35,7 +38,7 @@ class Margins:
     def factors(self, like: Tensor) -> tuple[Tensor, Tensor]:
         """Two tables [B, T + 2] whose product is -slope |t_a - t_n|^2. A row of zeros has length 0, not 1."""
         assert self.vectors is not None
-        unit = F.normalize(self.vectors.detach().to(like), dim=1)
+        unit = F.normalize(self.vectors.to(like), dim=1)
         squares, ones = -self.slope * unit.square().sum(dim=1, keepdim=True), torch.ones_like(unit[:, :1])
         return torch.cat([2 * self.slope * unit, squares, ones], dim=1), torch.cat([unit, ones, squares], dim=1)
 
@@ -81,7 +84,7 @@ def sum_over_triplets(
         labels: int64 [B].
         margins: m.
         semihard: only triplets of the window d(a,p) < d(a,n) < d(a,p) + m(a,n).
-        block: numbers in a block of distances; changes speed and memory only.
+        block: how many distances, or in small batches comparisons, are held at once; changes speed and memory only.
     """
     total, valid, active = _SumOverTriplets.apply(unit_rows(embeddings), labels, margins, semihard, block)
     return HingeSum(total, active if semihard else valid, active)
@@ -94,25 +97,63 @@ class _SumOverTriplets(torch.autograd.Function):
     def forward(
         ctx: Any, unit: Tensor, labels: Tensor, margins: Margins, semihard: bool, block: int
     ) -> tuple[Tensor, Tensor, Tensor]:
-        with torch.autocast(unit.device.type, enabled=False):
+        text = None if margins.vectors is None else margins.factors(unit)
+        gradient: Tensor | None
+        if 2 * len(unit) ** 3 <= block:
+            total, valid, active, gradient = _at_once(unit, labels, margins, text, semihard)
+        else:
             order = labels.argsort(stable=True)
             _, sizes = labels[order].unique_consecutive(return_counts=True)
-            anchors = _Anchors(unit[order], sizes, None)
-            if margins.vectors is not None:
-                left, right = margins.factors(unit)
-                anchors = anchors._replace(text=(left[order], right[order]))
-            total, active, gradient = _by_blocks(anchors, margins.base, semihard, block, ctx.needs_input_grad[0])
-        if gradient is not None:
-            ctx.save_for_backward(torch.empty_like(gradient).index_copy_(0, order, gradient))
-        valid = (sizes * (sizes - 1) * (len(unit) - sizes)).sum().to(unit.dtype)
+            text = None if text is None else (text[0][order], text[1][order])
+            anchors = _Anchors(unit[order], sizes, text)
+            total, active, gradient = _by_blocks(anchors, margins, semihard, block, ctx.needs_input_grad[0])
+            if gradient is not None:
+                gradient = torch.empty_like(gradient).index_copy_(0, order, gradient)
+            valid = (sizes * (sizes - 1) * (len(unit) - sizes)).sum().to(unit.dtype)
+        ctx.save_for_backward(unit, gradient)
         ctx.mark_non_differentiable(valid, active)
         return total, valid, active
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad: Tensor, *of_counts: Tensor) -> tuple[Tensor, None, None, None, None]:
-        (gradient,) = ctx.saved_tensors
-        return grad * gradient, None, None, None, None
+        return grad * _NoDerivative.apply(*ctx.saved_tensors), None, None, None, None
+
+
+class _NoDerivative(torch.autograd.Function):
+    """The gradient as a function of the unit rows. Torch's `once_differentiable` would pass it as constant, unseen."""
+
+    @staticmethod
+    def forward(ctx: Any, unit: Tensor, gradient: Tensor) -> Tensor:
+        return gradient.view_as(gradient)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        raise RuntimeError("a sum over all or semi-hard triplets cannot be differentiated twice: use mining='hard'")
+
+
+def _at_once(
+    unit: Tensor, labels: Tensor, margins: Margins, text: tuple[Tensor, Tensor] | None, semihard: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Total, valid and active number and the gradient of the unit rows, by B^3 comparisons: fewer calls, so faster
+    for small batches.
+    """
+    positive = labels[:, None] == labels
+    negative = ~positive
+    positive.fill_diagonal_(False)
+    distances = torch.addmm(unit.new_tensor(2.0), unit, unit.T, alpha=-2)
+    less_margin = distances - margins.base
+    if text is not None:
+        less_margin.addmm_(text[0], text[1].T)
+    to_positives = torch.where(positive, distances, -margins.far)[:, :, None]
+    less_margin = torch.where(negative, less_margin, margins.far)
+    counted = less_margin[:, None] < to_positives
+    if semihard:
+        counted &= distances[:, None] > to_positives
+    of_positives, of_negatives = counted.sum(dim=2), counted.sum(dim=1)
+    weights = (of_positives - of_negatives).to(unit.dtype)
+    total = (weights * torch.where(positive, distances, less_margin)).sum()
+    valid = (positive.sum(dim=1) * negative.sum(dim=1)).sum()
+    return total, valid, of_positives.sum(), (weights + weights.T) @ (-2 * unit)
 
 
 class _Anchors(NamedTuple):
@@ -124,36 +165,76 @@ class _Anchors(NamedTuple):
 
 
 def _by_blocks(
-    anchors: _Anchors, base: float, semihard: bool, block: int, differentiable: bool
+    anchors: _Anchors, margins: Margins, semihard: bool, block: int, differentiable: bool
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Total and active number as 0-dim tensors, and the gradient of the unit rows."""
     unit, sizes, text = anchors
-    batch = len(unit)
-    total = torch.zeros((), dtype=torch.float64, device=unit.device)
-    active = torch.zeros_like(total)
+    total, active = torch.zeros(2, dtype=_wide(unit), device=unit.device)
     gradient = torch.zeros_like(unit) if differentiable else None
-    others = _others_of_the_class(sizes)
-    rows = max(1, block // max(batch, 1))
-    two = unit.new_full((), 2.0)
-    for start in range(0, batch if others.shape[1] else 0, rows):
-        part = slice(start, start + rows)
+    two = unit.new_tensor(2.0)
+    for part, own, others in _positives_by_blocks(sizes, max(1, block // max(len(unit), 1))):
         distances = torch.addmm(two, unit[part], unit.T, alpha=-2)
-        own = torch.arange(start, start + len(distances), device=unit.device)[:, None]
-        is_other = others[part] != own
-        to_positives = distances.gather(1, others[part]).masked_fill_(~is_other, -FAR)
-        far = torch.cat([others[part], own], dim=1)
-        less_margin = distances - base if semihard else distances.sub_(base)
+        to_positives = distances.gather(1, others).masked_fill_(others == own[:, None], -margins.far)
+        less_margin = distances - margins.base if semihard else distances.sub_(margins.base)
         if text is not None:
             less_margin.addmm_(text[0][part], text[1].T)
-        less_margin.scatter_(1, far, FAR)
-        of_positives, of_negatives = _counts(to_positives, less_margin)
-        if semihard:
-            nearer = _counts(to_positives, distances.scatter_(1, far, FAR), or_equal=True)
+        own_class = torch.cat([others, own[:, None]], dim=1)
+        of_positives, of_negatives = _counts(to_positives, less_margin.scatter_(1, own_class, margins.far))
+        if semihard:  # whatever is no farther than the positive lies within the margin too: take it away again
+            nearer = _counts(to_positives, distances.scatter_(1, own_class, margins.far), or_equal=True)
             of_positives, of_negatives = of_positives - nearer[0], of_negatives - nearer[1]
-        active += of_positives.sum(dtype=torch.float64)
+        active += of_positives.sum(dtype=_wide(unit))
         total += _dot(of_positives, to_positives) - _dot(of_negatives, less_margin)
-        if gradient is not None:
-            weights = of_negatives.neg_().scatter_(1, others[part], of_positives)
+        if gradient is not None:  # of 2 - 2 x_a . x_b
+            weights = of_negatives.neg_().scatter_(1, others, of_positives)
             gradient[part].addmm_(weights, unit, alpha=-2)
             gradient.addmm_(weights.T, unit[part], alpha=-2)
     return total.to(unit.dtype), active.to(unit.dtype), gradient
+
+
+def _positives_by_blocks(sizes: Tensor, rows: int) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Some anchors, as slice and row numbers [b], and the others of their class [b, P], filled up with their own."""
+    most = int(sizes.max()) - 1 if len(sizes) else 0
+    if most < 1:
+        return
+    size = sizes.repeat_interleave(sizes)
+    first = (sizes.cumsum(0) - sizes).repeat_interleave(sizes)
+    ranks = torch.arange(most, device=sizes.device)
+    for start in range(0, len(size), rows):
+        part = slice(start, min(start + rows, len(size)))
+        own = torch.arange(part.start, part.stop, device=sizes.device)
+        begin = first[own, None]
+        others = begin + ranks + (begin + ranks >= own[:, None])
+        yield part, own, torch.where(ranks < size[own, None] - 1, others, own[:, None])
+
+
+def _counts(positives: Tensor, negatives: Tensor, or_equal: bool = False) -> tuple[Tensor, Tensor]:
+    """Negatives below each positive [b, P], and positives above each negative [b, B], as floats."""
+    if positives.shape[1] > FEW:
+        return _counts_by_search(positives, negatives, or_equal)
+    below, compare = torch.empty_like(negatives), torch.le if or_equal else torch.lt
+    of_positives, of_negatives = torch.empty_like(positives), torch.zeros_like(negatives)
+    for number, positive in enumerate(positives.split(1, dim=1)):
+        compare(negatives, positive, out=below)
+        of_negatives += below
+        of_positives[:, number] = below.sum(dim=1)
+    return of_positives, of_negatives
+
+
+def _counts_by_search(positives: Tensor, negatives: Tensor, or_equal: bool) -> tuple[Tensor, Tensor]:
+    ascending, order = positives.sort(dim=1)
+    #: How many positives are not above the negative: the first place, in order, of one that is.
+    place = torch.searchsorted(ascending, negatives, right=not or_equal)
+    num = positives.shape[1]
+    at_place = positives.new_zeros(len(positives), num + 1).scatter_add_(1, place, torch.ones_like(negatives))
+    of_positives = torch.empty_like(positives).scatter_(1, order, at_place.cumsum(dim=1)[:, :num])
+    return of_positives, (num - place).to(negatives.dtype)
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return (a * b).sum(dim=1).sum(dtype=_wide(a))
+
+
+def _wide(tensor: Tensor) -> torch.dtype:
+    """What long sums are added in: float64 where the device has it."""
+    return torch.float32 if tensor.device.type == "mps" else torch.float64

@@ -5,6 +5,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lookalike.errors import LossInputError
+from lookalike.losses.chunked import gram_deviation
+
+#: Cosines at a time, where the largest of all pairs is looked for.
+BLOCK_NUMBERS = 2**22
 
 
 class Proxies(nn.Module):
@@ -13,13 +17,20 @@ class Proxies(nn.Module):
     Args:
         num_classes: C, at least 2.
         dim: D.
+        orthogonal: begin at right angles to each other; C must not be above D.
     """
 
-    def __init__(self, num_classes: int, dim: int) -> None:
+    def __init__(self, num_classes: int, dim: int, orthogonal: bool = False) -> None:
         super().__init__()
         if num_classes < 2 or dim < 1:
             raise LossInputError(f"proxies need at least 2 classes and 1 dimension, not {num_classes} and {dim}")
-        self.weight = nn.Parameter(F.normalize(torch.randn(num_classes, dim), dim=1))
+        if orthogonal and num_classes > dim:
+            raise LossInputError(
+                f"{num_classes} proxies cannot be orthogonal in {dim} dimensions; leave orthogonal out, or raise dim"
+            )
+        start = torch.empty(num_classes, dim)
+        start = nn.init.orthogonal_(start) if orthogonal else F.normalize(start.normal_(), dim=1)
+        self.weight = nn.Parameter(start)
 
     @property
     def num_classes(self) -> int:
@@ -41,10 +52,36 @@ class Proxies(nn.Module):
         Raises:
             LossInputError: the embeddings have another dimension.
         """
+        cosines: Tensor = self.unit_rows(embeddings) @ self().T
+        return cosines
+
+    def unit_rows(self, embeddings: Tensor) -> Tensor:
+        """The embeddings [B, D] as unit rows in the proxies' precision.
+
+        Raises:
+            LossInputError: the embeddings have another dimension.
+        """
         if embeddings.shape[1] != self.dim:
             raise LossInputError(f"the proxies have {self.dim} dimensions, the embeddings {embeddings.shape[1]}")
-        cosines: Tensor = F.normalize(embeddings.to(self.weight.dtype), dim=1) @ self().T
-        return cosines
+        return F.normalize(embeddings.to(self.weight.dtype), dim=1)
+
+    @torch.no_grad()
+    def mean_squared_cosine(self) -> float:
+        """Of two different proxies; for C > D it cannot be below (C - D) / (D (C - 1))."""
+        lengths = torch.linalg.vector_norm(self.weight, dim=1).clamp_max(1e-12) / 1e-12
+        of_themselves = (1 - lengths.square()).square().sum()  # 0 but for proxies without length
+        pairs = self.num_classes * (self.num_classes - 1)
+        return float((gram_deviation(self.weight, unit=True) - of_themselves) / pairs)
+
+    @torch.no_grad()
+    def max_abs_cosine(self) -> float:
+        """The largest |cosine| of two different proxies: 1 if two are the same."""
+        unit, rows = self(), max(1, BLOCK_NUMBERS // self.num_classes)
+        largest = []
+        for start in range(0, self.num_classes - 1, rows):
+            cosines = unit[start : start + rows] @ unit[start:].T  # each pair once
+            largest.append(cosines.abs_().triu_(1).max())
+        return float(torch.stack(largest).max())
 
     @torch.no_grad()
     def start_at(self, vectors: Tensor) -> None:

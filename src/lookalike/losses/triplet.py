@@ -1,54 +1,57 @@
-"""TripletLoss with batch-hard mining."""
+"""TripletLoss: one margin for all; every triplet, the hardest, the semi-hard, or drawn ones."""
 
-import torch
 from torch import Tensor
 
 from lookalike.errors import LossInputError
 from lookalike.losses.base import Loss, check_batch
-from lookalike.losses.pairs import positive_and_negative_pairs, squared_distances
+from lookalike.losses.mining import Average, Mining, check_mining, mean_hinge
+from lookalike.losses.pairs import Margins
 
 
 class TripletLoss(Loss):
-    r"""Pulls the farthest positive of each anchor nearer than its nearest negative, by a fixed margin.
+    r"""Pulls the positives of each anchor nearer than its negatives, by a fixed margin.
 
     The baseline of the field. Needs no class table, so the number of classes does not matter; it sees only what is in
     the batch, so batches need several images per class.
 
-    .. math:: L = \frac{1}{|A|} \sum_{a \in A} [ \max_p d(a,p) - \min_n d(a,n) + m ]_+
+    .. math:: L = \frac{1}{|T|} \sum_{(a,p,n) \in T} [ d(a,p) - d(a,n) + m ]_+
 
     in formula | in code    | what it is, shape, unit, range
     x          | embeddings | (batch, dim), any length: rows are made unit length here
     d          |            | squared Euclidean distance of unit vectors, in [0, 4]
     m          | margin     | a squared distance, in (0, 4)
-    A          |            | anchors with at least one positive and one negative in the batch
+    T          | mining     | hard: one triplet an anchor, its farthest positive and nearest negative; all: every one;
+               |            | semihard: those with d(a,p) < d(a,n) < d(a,p) + m; distance: one negative drawn for each
+               |            | (a,p), about equally often from every distance
+    1/abs(T)   | average    | valid: the mean over T; active: over those of T whose hinge is above 0
 
     Needs: labels.       Batches: at least 2 images of 2 classes.
-    Terms: "triplet" (0 when no anchor has both a positive and a negative).
-    Raises: LossInputError: the margin is outside (0, 4), or labels are not integers [B].
-    Cost: time O(B^2 D), memory O(B^2).
-    Source: Hermans, Beyer, Leibe, arXiv 1703.07737, eq. 5 [related]; squared distances of unit vectors [ours].
+    Terms: "triplet" (0 when there is no triplet, or none is active).
+    Raises: LossInputError: the margin is outside (0, 4), no such mining or average, or labels are not integers [B].
+    Limits (tested): all triplets, averaged over the active, equal TripletMarginLoss of pytorch-metric-learning.
+    Cost: time O(B^2 (D + P)) with P positives an anchor, or O(B^2 (D + log P)) if they are many. Memory O(B D) for all
+    and semihard, O(B^2) for hard and distance. All and semihard cannot be differentiated twice (an error says so):
+    their gradient is made in the forward pass, from counts.
+    Relations: AdaptiveTripletLoss has a margin for each (a, n), from text.
+    Source: Hermans, Beyer, Leibe, arXiv 1703.07737, eq. 5 (hard) and 6 (all) [related]; the semi-hard window: Schroff,
+    Kalenichenko, Philbin, CVPR 2015 [related]; the weights of distance: Wu et al., ICCV 2017, with the cut-offs 0.5
+    and 1.4 of their code [related]; squared distances of unit vectors, all triplets of the window instead of one, even
+    odds for an anchor whose negatives are all beyond the cut-off [ours].
 
+    >>> import torch
     >>> loss = TripletLoss(margin=0.5)
     >>> round(loss(torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 0, 1])).item(), 4)
     0.0
     """
 
-    def __init__(self, margin: float = 0.2) -> None:
+    def __init__(self, margin: float = 0.2, mining: Mining = "hard", average: Average = "valid") -> None:
         super().__init__()
         if not 0 < margin < 4:
             raise LossInputError(f"margin is a squared distance of unit vectors and must lie in (0, 4), not {margin}")
-        self.margin = margin
+        check_mining(mining, average)
+        self.margin, self.mining, self.average = margin, mining, average
 
     def terms(self, embeddings: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """The mean hinge over the anchors that have a positive and a negative."""
+        """The mean hinge over the mined triplets."""
         labels = check_batch(embeddings, labels)
-        distances = squared_distances(embeddings)
-        if len(labels) == 0:  # no row to take the farthest and the nearest of
-            return {"triplet": distances.sum()}
-        positive, negative = positive_and_negative_pairs(labels)
-        farthest_positive = distances.masked_fill(~positive, -torch.inf).amax(dim=1)
-        nearest_negative = distances.masked_fill(~negative, torch.inf).amin(dim=1)
-        valid = positive.any(dim=1) & negative.any(dim=1)
-        # An anchor that lacks one of the two has a gap of minus infinity: its hinge is 0 and has no gradient.
-        hinges = torch.relu(farthest_positive - nearest_negative + self.margin)
-        return {"triplet": hinges.sum() / valid.sum().clamp_min(1)}
+        return {"triplet": mean_hinge(embeddings, labels, Margins(self.margin), self.mining, self.average)}
