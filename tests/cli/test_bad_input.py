@@ -165,7 +165,7 @@ def test_a_loss_that_is_not_finite(lookalike: Command, shop: Path, tmp_path: Pat
 def test_unknown_names(lookalike: Command, shop: Path, tmp_path: Path) -> None:
     arguments = ("train", "--catalog", shop, "--run", tmp_path / "r")
     check_refused(lookalike(*arguments, "--set", "encoder.backbone=resnet_50"), "no backbone 'resnet_50'", "'resnet50'")
-    check_refused(lookalike(*arguments, "--set", "loss.name=triplett"), "no loss 'triplett'", "Did you mean 'triplet'?")
+    check_refused(lookalike(*arguments, "--set", "loss.name=triplett"), "no loss 'triplett'", "Did you mean 'triplet'")
     check_refused(lookalike(*arguments, "--set", "training.epoch=3"), "training.epoch is not a setting", "'epochs'")
     check_refused(lookalike(*arguments, "--set", "loss.scale"), "--set takes PART.KEY=VALUE")
     absent = "mps" if not torch.backends.mps.is_available() else "cuda"
