@@ -53,18 +53,19 @@ def verdict(found: list[Gain], *, trained: bool) -> str:
         return "Nothing could be judged: no test class has two pictures, so no query has anything to find."
     harmed = [gain for gain in found if gain.harmed]
     helped = [gain for gain in found if gain.helped]
-    but_helped = f" It helped on {'; '.join(map(str, helped))}." if helped else ""
+    where = "; ".join(map(str, helped))
     if not trained:
-        start = but_helped.replace("It helped", "That start helps beside the raw features")
+        start = f" That start helps beside the raw features on {where}." if helped else ""
         return (
             "Training did not help: no epoch was better on the validation classes than the start, so the encoder kept "
             f"is the frozen backbone with its untrained head.{start} {REMEDIES}"
         )
     if harmed:
+        but_helped = f" It helped on {where}." if helped else ""
         return f"Training made it worse on {'; '.join(map(str, harmed))}.{but_helped} {REMEDIES}"
     if not helped:
         return f"Training made no clear difference to the frozen backbone ({'; '.join(map(str, found))}). {REMEDIES}"
-    return f"Training helped on {'; '.join(map(str, helped))}."
+    return f"Training helped on {where}."
 
 
 REMEDIES = (

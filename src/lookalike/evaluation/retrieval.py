@@ -74,10 +74,11 @@ class Retrieval:
     def to_dict(self) -> dict[str, object]:
         """Figures and intervals, ready for JSON."""
         metrics = [*(f"recall_at_{k}" for k in self.recall_at), "r_precision", "map_at_r"]
+        intervals = {m: self.interval(m) for m in metrics}
         counts = {name: getattr(self, name) for name in ("num_queries", "num_skipped", "num_gallery")}
         return {m: float(self.values(m).mean()) for m in metrics} | {
             # JSON knows no NaN: with one class there is no interval.
-            "intervals": {m: None if np.isnan(self.interval(m)[0]) else list(self.interval(m)) for m in metrics},
+            "intervals": {m: None if np.isnan(bounds[0]) else list(bounds) for m, bounds in intervals.items()},
             **counts,
         }
 

@@ -1,6 +1,7 @@
 """What a run works on: which items train, validate and test, and the frozen backbone's features of all of them."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -38,9 +39,9 @@ class RunData:
     test: np.ndarray
     broken: list[tuple[str, str]]
 
-    @property
+    @cached_property
     def training_catalog(self) -> Catalog:
-        """The training items alone."""
+        """The training items alone; taken once, since their pictures are copied."""
         return self.catalog.take(np.flatnonzero(self.training))
 
     @property
