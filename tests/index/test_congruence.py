@@ -46,6 +46,7 @@ class Twins(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp(prefix="twins."))
         self.exact: VectorIndex = ExactIndex(DIM)
         self.lance: VectorIndex = LanceIndex.create(self.folder, DIM)
+        self.turn = seed
         if seed:
             self.add(IDS[:20], {"price", "color"}, seed)
 
@@ -83,6 +84,14 @@ class Twins(RuleBasedStateMachine):
         assert self.answer(self.lance, vectors, k, where) == expected
         Twins.comparisons += 1
         Twins.hits += len(expected[0]) if isinstance(expected, list) else 0
+
+    @invariant()
+    def same_matches(self) -> None:
+        # After every step, whatever rules chance draws: the filters and sizes take turns.
+        self.turn += 1
+        self.search(
+            [DIRECTIONS[self.turn % len(DIRECTIONS)]], (100, 5)[self.turn % 2], FILTERS[self.turn % len(FILTERS)]
+        )
 
     @rule(ids=st.lists(st.sampled_from([*IDS, "nobody's"]), max_size=5))
     def get(self, ids: list[str]) -> None:
