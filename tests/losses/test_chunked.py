@@ -148,8 +148,8 @@ def test_only_all_at_once_can_be_differentiated_twice() -> None:
 
 def test_no_gradient_is_made_where_none_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
-    healthy = chunked._back_to_lengths
-    monkeypatch.setattr(chunked, "_back_to_lengths", lambda *a, **k: (made.append(1), healthy(*a, **k)))
+    healthy = chunked.back_to_lengths
+    monkeypatch.setattr(chunked, "back_to_lengths", lambda *a, **k: (made.append(1), healthy(*a, **k)))
     (x, y), loss = generic(), ProxyAnchorLoss(5, 6, chunk_classes=2).double()
     with torch.no_grad():
         silent = loss(x, y)

@@ -7,7 +7,8 @@ import torch
 
 from lookalike.losses import TripletLoss
 from lookalike.losses.mining import draw_negatives, sum_of_drawn
-from lookalike.losses.pairs import Margins, positive_and_negative_pairs, squared_distances
+from lookalike.losses.pairs import Margins, squared_distances
+from lookalike.losses.relations import SameClass
 from tests.losses import references
 from tests.losses.batches import generic
 
@@ -43,7 +44,7 @@ def test_every_pair_of_an_anchor_and_a_positive_gets_one_negative() -> None:
     x, y = generic(14, 6, num_classes=5)
     y[0] = 9  # no positive
     generator = torch.Generator().manual_seed(0)
-    found = sum_of_drawn(x, y, Margins(0.4), generator)
+    found = sum_of_drawn(x, SameClass(y), Margins(0.4), generator)
     margins = [[0.4] * 14] * 14
     triplets = references.mined_triplets(x.tolist(), y.tolist(), margins, "all")
     assert found.valid == len({(a, p) for a, p, *_ in triplets}) > 20
@@ -68,7 +69,9 @@ def test_with_one_negative_there_is_no_choice() -> None:
 
 def test_a_generator_or_the_random_state_decides() -> None:
     x, y = generic(40, 6, num_classes=9)
-    one, same, other = (sum_of_drawn(x, y, Margins(0.4), torch.Generator().manual_seed(n)).total for n in (1, 1, 2))
+    one, same, other = (
+        sum_of_drawn(x, SameClass(y), Margins(0.4), torch.Generator().manual_seed(n)).total for n in (1, 1, 2)
+    )
     assert one == same and one != other
     loss = TripletLoss(0.4, "distance")
     torch.manual_seed(1)
@@ -100,6 +103,6 @@ def test_drawing_is_finite_on_equal_and_opposite_points_and_zeros() -> None:
 
 def test_only_negatives_are_drawn() -> None:
     x, y = generic(30, 6, num_classes=4)
-    _, negative = positive_and_negative_pairs(y)
+    _, negative = SameClass(y).pairs()
     drawn = draw_negatives(squared_distances(x), negative, 6, 50)
     assert negative.gather(1, drawn).all() and len(drawn[0].unique()) > 3

@@ -22,11 +22,11 @@ def with_proxies(weight: torch.Tensor, **settings: float) -> NormalizedSoftmaxLo
 
 
 @settings(deadline=None, max_examples=150)
-@given(batches(), st.data(), st.sampled_from([1.0, 20.0, 64.0]), st.sampled_from([0.0, 0.35, 1.5]))
-def test_equals_the_reference(batch: Batch, data: st.DataObject, scale: float, margin: float) -> None:
+@given(batches(), st.data(), st.sampled_from([1.0, 20.0, 64.0]), st.sampled_from([0.0, 0.35, 1.5]), st.integers(0, 3))
+def test_equals_the_reference(batch: Batch, data: st.DataObject, scale: float, margin: float, rows: int) -> None:
     weight = data.draw(tables(batch.num_classes, batch.embeddings.shape[1]))
     expected = references.cosface(batch.embeddings.tolist(), batch.labels.tolist(), weight.tolist(), scale, margin)
-    found = with_proxies(weight, scale=scale, margin=margin)(batch.embeddings, batch.labels)
+    found = with_proxies(weight, scale=scale, margin=margin, chunk_rows=rows)(batch.embeddings, batch.labels)
     assert found.item() == pytest.approx(expected, rel=1e-10, abs=1e-10)
 
 
@@ -50,8 +50,9 @@ def test_a_margin_makes_it_harder_the_larger_it_is() -> None:
     assert losses[0] + 1 < losses[1] + 0.5 < losses[2]
 
 
+@pytest.mark.parametrize("chunk_rows", [0, 5])
 @pytest.mark.parametrize(("size", "margin"), [(1, 0.0), (12, 0.0), (12, 0.35)])
-def test_equals_pytorch_metric_learning(size: int, margin: float) -> None:
+def test_equals_pytorch_metric_learning(size: int, margin: float, chunk_rows: int) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of its imports
         from pytorch_metric_learning import losses
@@ -62,7 +63,7 @@ def test_equals_pytorch_metric_learning(size: int, margin: float) -> None:
     (x, y), weight = generic(size), generic(4, seed=1)[0]
     ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
     peer.W.data = weight.T.clone()
-    loss = with_proxies(weight, scale=20, margin=margin)
+    loss = with_proxies(weight, scale=20, margin=margin, chunk_rows=chunk_rows)
     found, expected = loss(ours, y), peer(theirs, y)
     assert expected.item() > 0.1
     assert found.item() == pytest.approx(expected.item(), abs=1e-10)
@@ -75,9 +76,11 @@ def test_equals_pytorch_metric_learning(size: int, margin: float) -> None:
     ("scale", "margin"), [(0, 0), (-1, 0), (20, -0.1), (float("nan"), 0), (float("inf"), 0), (20, float("nan"))]
 )
 def test_settings_out_of_range_are_refused(scale: float, margin: float) -> None:
-    sentence = f"scale must be above 0 and margin at least 0, not {scale} and {margin}"
+    sentence = f"scale must be above 0, margin and chunk_rows at least 0, not {scale}, {margin} and 0"
     with pytest.raises(LossInputError, match=sentence):
         NormalizedSoftmaxLoss(3, 4, scale=scale, margin=margin)
+    with pytest.raises(LossInputError, match=r"margin and chunk_rows at least 0, not 20\.0, 0\.0 and -1"):
+        NormalizedSoftmaxLoss(3, 4, chunk_rows=-1)
 
 
 def test_proxies_are_needed() -> None:

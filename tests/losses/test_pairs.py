@@ -9,6 +9,7 @@ from torch.autograd import gradcheck
 
 from lookalike.losses import pairs
 from lookalike.losses.pairs import Margins, sum_over_triplets
+from lookalike.losses.relations import SameClass
 from tests.losses import references
 from tests.losses.batches import FIRST_CLASS_NUMBERS, Batch, batches, generic, tables
 
@@ -31,7 +32,7 @@ def test_all_triplets_equal_the_loops(data: st.DataObject, batch: Batch, base: f
     labels = batch.labels + first
     gaps = looped(batch.embeddings, labels, margins)
     for block in BLOCKS:
-        found = sum_over_triplets(batch.embeddings, labels, margins, block=block)
+        found = sum_over_triplets(batch.embeddings, SameClass(labels), margins, block=block)
         assert found.total.item() == pytest.approx(sum(max(0.0, gap) for gap in gaps), abs=1e-10)
         assert found.valid == len(gaps)
 
@@ -50,7 +51,7 @@ def test_sums_and_numbers_equal_the_loops_where_nothing_ties(
         if search:
             patch.setattr(pairs, "FEW", 0)
         for block in BLOCKS:
-            found = sum_over_triplets(x, y, margins, semihard, block)
+            found = sum_over_triplets(x, SameClass(y), margins, semihard, block)
             assert found.total.item() == pytest.approx(sum(active), abs=1e-10)
             assert (found.valid, found.active) == (len(gaps), len(active))
 
@@ -64,13 +65,13 @@ def test_gradient_is_that_of_the_sum(block: int, few: int, semihard: bool, monke
     margins = Margins(0.3, 0.9, generic(11, 3, seed=1)[0])
     gaps = looped(x, y, margins, semihard)
     assert sum(gap > 0 for gap in gaps) > 10 and (semihard or min(gaps) < 0)
-    assert gradcheck(lambda e: sum_over_triplets(e, y, margins, semihard, block).total, x.requires_grad_())
+    assert gradcheck(lambda e: sum_over_triplets(e, SameClass(y), margins, semihard, block).total, x.requires_grad_())
 
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_a_second_derivative_is_refused(block: int) -> None:
     x, y = generic(11, 4)
-    total = sum_over_triplets(x.requires_grad_(), y, Margins(0.5), block=block).total
+    total = sum_over_triplets(x.requires_grad_(), SameClass(y), Margins(0.5), block=block).total
     (gradient,) = torch.autograd.grad(total, x, create_graph=True)
     with pytest.raises(RuntimeError, match="all or semi-hard triplets cannot be differentiated twice"):
         gradient.square().sum().backward()
@@ -87,7 +88,7 @@ def test_the_block_and_the_way_of_counting_do_not_change_the_result(
     for block, few in ((10**6, 64), (pairs.BLOCK, 64), (70 * 13, 64), (pairs.BLOCK, 0), (70 * 13, 0), (1, 0)):
         monkeypatch.setattr(pairs, "FEW", few)
         embeddings = x.to(dtype).requires_grad_()
-        found = sum_over_triplets(embeddings, y, Margins(0.1, 0.3, text), semihard, block)
+        found = sum_over_triplets(embeddings, SameClass(y), Margins(0.1, 0.3, text), semihard, block)
         (gradient,) = torch.autograd.grad(found.total, embeddings)
         results.append((found.total.detach(), found.active, gradient))
     assert results[0][1] > 1000
@@ -102,7 +103,7 @@ def test_the_block_and_the_way_of_counting_do_not_change_the_result(
 
 def test_twice_the_same_bits() -> None:
     x, y = generic(70, 16, num_classes=6)
-    first, second = (sum_over_triplets(x.float(), y, Margins(0.1)).total for _ in range(2))
+    first, second = (sum_over_triplets(x.float(), SameClass(y), Margins(0.1)).total for _ in range(2))
     assert torch.equal(first, second) and first > 1
 
 
@@ -110,7 +111,7 @@ def test_no_table_of_the_batch_is_kept_for_the_backward_pass() -> None:
     x, y = generic(60, 4)
     kept: list[int] = []
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.numel()) or t, lambda t: t):
-        sum_over_triplets(x.requires_grad_(), y, Margins(0.5))
+        sum_over_triplets(x.requires_grad_(), SameClass(y), Margins(0.5))
     assert 0 < max(kept) <= 60 * 4
 
 
@@ -118,7 +119,7 @@ def test_numbers_that_are_not_numbers_are_not_hidden() -> None:
     for size in (11, 60):
         x, y = generic(size, 4)
         x[3, 2] = torch.nan
-        total = sum_over_triplets(x.requires_grad_(), y, Margins(0.5)).total
+        total = sum_over_triplets(x.requires_grad_(), SameClass(y), Margins(0.5)).total
         total.backward()
         assert total.isnan() and x.grad is not None and x.grad.isnan().any()
 
@@ -138,5 +139,5 @@ def test_a_hinge_of_exactly_zero_is_not_active_nor_in_the_window(
     """At 0° and 90° (class 0) and 180°: gaps 2 - 4 + 2 = 0 and 2 - 2 + 2; d(a,n) is at an end of the window in both."""
     monkeypatch.setattr(pairs, "FEW", few)
     x, y = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]]), torch.tensor([0, 0, 1])
-    assert [number.item() for number in sum_over_triplets(x, y, Margins(2.0), block=block)] == [2, 2, 1]
-    assert [number.item() for number in sum_over_triplets(x, y, Margins(2.0), True, block)] == [0, 0, 0]
+    assert [number.item() for number in sum_over_triplets(x, SameClass(y), Margins(2.0), block=block)] == [2, 2, 1]
+    assert [number.item() for number in sum_over_triplets(x, SameClass(y), Margins(2.0), True, block)] == [0, 0, 0]

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from lookalike.errors import LossInputError
 from lookalike.losses import TripletLoss
-from lookalike.losses.pairs import positive_and_negative_pairs, squared_distances
+from lookalike.losses.pairs import squared_distances
+from lookalike.losses.relations import SameClass
 from tests.losses import references
 from tests.losses.batches import FIRST_CLASS_NUMBERS, Batch, batches, generic
 
@@ -105,7 +106,7 @@ def test_squared_distances_are_those_of_unit_vectors() -> None:
 
 
 def test_pairs_leave_out_an_item_and_itself() -> None:
-    positive, negative = positive_and_negative_pairs(torch.tensor([4, 9, 4]))
+    positive, negative = SameClass(torch.tensor([4, 9, 4])).pairs()
     assert positive.tolist() == [[False, False, True], [False, False, False], [True, False, False]]
     assert negative.tolist() == [[False, True, False], [True, False, True], [False, True, False]]
 

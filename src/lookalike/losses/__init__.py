@@ -3,6 +3,11 @@
 from lookalike.losses.adaptive_additive_softmax import AdaptiveAdditiveSoftmaxLoss
 from lookalike.losses.adaptive_triplet import AdaptiveTripletLoss
 from lookalike.losses.base import Loss, WeightedSum
+from lookalike.losses.composed import ComposedProxyLoss
+from lookalike.losses.density import DensityPenalty
+from lookalike.losses.density_aware_line import DensityAwareLineLoss
+from lookalike.losses.from_pml import FromPML, from_pml
+from lookalike.losses.lines import Lines
 from lookalike.losses.normalized_softmax import NormalizedSoftmaxLoss
 from lookalike.losses.orthogonality import ProxyOrthogonality
 from lookalike.losses.proxies import Proxies
@@ -19,12 +24,26 @@ LOSSES: dict[str, type[Loss]] = {
     "adaptive_additive_softmax": AdaptiveAdditiveSoftmaxLoss,
     "proxy_anchor": ProxyAnchorLoss,
     "soft_orthogonal_proxy_anchor": SoftOrthogonalProxyAnchorLoss,
+    "density_aware_line": DensityAwareLineLoss,
+    "composed": ComposedProxyLoss,
+}
+
+#: What `[loss.plus.NAME]` of a recipe can add to a loss, besides losses. `proxies` are those of a loss.
+REGULARIZERS: dict[str, type[Loss]] = {
+    "proxy_orthogonality": ProxyOrthogonality,
+    "density": DensityPenalty,
 }
 
 __all__ = [
     "LOSSES",
+    "REGULARIZERS",
     "AdaptiveAdditiveSoftmaxLoss",
     "AdaptiveTripletLoss",
+    "ComposedProxyLoss",
+    "DensityAwareLineLoss",
+    "DensityPenalty",
+    "FromPML",
+    "Lines",
     "Loss",
     "NormalizedSoftmaxLoss",
     "Proxies",
@@ -34,4 +53,5 @@ __all__ = [
     "SoftOrthogonalProxyAnchorLoss",
     "TripletLoss",
     "WeightedSum",
+    "from_pml",
 ]

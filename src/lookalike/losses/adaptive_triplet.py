@@ -8,6 +8,7 @@ from lookalike.errors import LossInputError
 from lookalike.losses.base import Loss, check_batch
 from lookalike.losses.mining import Average, Mining, check_mining, mean_hinge
 from lookalike.losses.pairs import Margins
+from lookalike.losses.relations import NearTexts, Relation, SameClass
 
 Scaling = Literal["shrink", "stretch"]
 
@@ -35,11 +36,16 @@ class AdaptiveTripletLoss(Loss):
                |              | often from every distance
     1/abs(T)   | average      | valid: the mean over T; active: over those of T whose hinge is above 0
 
+    Without labels, `positive_distance` says whose positives the items are: those whose texts lie within that squared
+    distance, in (0, 4), are; those beyond it are negatives; items without text are neither. Labels, if there are any,
+    are then not looked at.
+
     Needs: labels, side_vectors.       Batches: at least 2 images of 2 classes.
     Terms: "triplet" (0 when there is no triplet, or none is active).
-    Raises: LossInputError: base_margin is outside (0, 4), no such scaling, mining or average, labels are not integers
-    [B], or side_vectors are not [B, T].
-    Limits (tested): equal texts => TripletLoss(margin=beta) of the same mining.
+    Raises: LossInputError: base_margin or positive_distance is outside (0, 4), no such scaling, mining or average, no
+    labels and no positive_distance, labels are not integers [B], or side_vectors are not [B, T].
+    Limits (tested): equal texts => TripletLoss(margin=beta) of the same mining; texts equal within a class and far
+    apart between classes => positive_distance finds what the labels say.
     Cost: time O(B^2 (D + T + P)) with P positives an anchor, or O(B^2 (D + T + log P)) if they are many. Memory
     O(B (D + T)) for all and semihard, O(B^2) for hard and distance. All and semihard cannot be differentiated twice (an
     error says so): their gradient is made in the forward pass, from counts.
@@ -47,7 +53,7 @@ class AdaptiveTripletLoss(Loss):
     Source: Zhao, Qi, Luo, Davis, ICCV Workshops 2019, arXiv 1909.12939: a triplet loss whose margin follows the
     distance of the descriptions [paper]; the formula of m and its range [reported]; the weights of distance: Wu et al.,
     ICCV 2017 [related]; squared distances, the semi-hard window by m(a,n) and all triplets in it, the hardest by d - m,
-    stretch, average [ours].
+    stretch, average, positive_distance [ours; the paper takes its weak labels from the descriptions too].
 
     >>> import torch
     >>> x, t = torch.tensor([[1.0, 0], [1, 0], [0, 1]]), torch.tensor([[1.0, 0], [1, 0], [-1, 0]])
@@ -62,25 +68,49 @@ class AdaptiveTripletLoss(Loss):
         mining: Mining = "all",
         scaling: Scaling = "shrink",
         average: Average = "valid",
+        positive_distance: float | None = None,
     ) -> None:
         super().__init__()
         if not 0 < base_margin < 4:
             raise LossInputError(
                 f"base_margin is a squared distance of unit vectors and must lie in (0, 4), not {base_margin}"
             )
+        if positive_distance is not None and not 0 < positive_distance < 4:
+            raise LossInputError(
+                "positive_distance is a squared distance of unit vectors and must lie in (0, 4), "
+                f"not {positive_distance}"
+            )
         if scaling not in get_args(Scaling):
             raise LossInputError(f"scaling must be one of {', '.join(get_args(Scaling))}, not {scaling!r}")
         check_mining(mining, average)
         self.base_margin, self.mining, self.scaling, self.average = base_margin, mining, scaling, average
+        self.positive_distance = positive_distance
 
-    def terms(self, embeddings: Tensor, labels: Tensor, *, side_vectors: Tensor) -> dict[str, Tensor]:
+    def terms(self, embeddings: Tensor, labels: Tensor | None = None, *, side_vectors: Tensor) -> dict[str, Tensor]:
         """The mean hinge over the mined triplets, each with the margin of its anchor and negative."""
-        labels = check_batch(embeddings, labels)
-        if side_vectors.ndim != 2 or len(side_vectors) != len(labels):
+        relation = self._relation(embeddings, labels, side_vectors)
+        if side_vectors.ndim != 2 or len(side_vectors) != len(embeddings):
             raise LossInputError(
-                f"side_vectors must be [{len(labels)}, T], one row an item, not {tuple(side_vectors.shape)}"
+                f"side_vectors must be [{len(embeddings)}, T], one row an item, not {tuple(side_vectors.shape)}"
             )
         beta = self.base_margin
         slope = 1 / (4 - beta) if self.scaling == "shrink" else (4 - beta) / 4
         margins = Margins(beta, slope, side_vectors)
-        return {"triplet": mean_hinge(embeddings, labels, margins, self.mining, self.average)}
+        return {"triplet": mean_hinge(embeddings, relation, margins, self.mining, self.average)}
+
+    @property
+    def inputs(self) -> dict[str, bool]:
+        """Labels are needed unless the texts say whose positives the items are."""
+        return super().inputs | {"labels": self.positive_distance is None}
+
+    def _relation(self, embeddings: Tensor, labels: Tensor | None, side_vectors: Tensor) -> Relation:
+        if labels is not None:
+            labels = check_batch(embeddings, labels)
+        if self.positive_distance is not None:
+            return NearTexts(side_vectors, self.positive_distance)
+        if labels is None:
+            raise LossInputError(
+                "AdaptiveTripletLoss needs labels, or a positive_distance by which the texts say whose positives the "
+                "items are"
+            )
+        return SameClass(labels)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lookalike.errors import LossInputError
@@ -16,7 +15,8 @@ class Loss(nn.Module, ABC):
     """A number that says how wrong a batch of embeddings is. A subclass writes `terms` and nothing else of this class.
 
     What is fixed for the run (class text vectors) enters the constructor; what changes with the batch (labels, side
-    vectors) enters `terms`, whose signature is the declaration of what the loss needs.
+    vectors) enters `terms`, whose signature is the declaration of what the loss needs. Where its settings decide that
+    too (AdaptiveAdditiveSoftmaxLoss, WeightedSum) it writes `inputs` as well.
     """
 
     @abstractmethod
@@ -82,7 +82,8 @@ def check_batch(embeddings: Tensor, labels: Tensor, num_classes: int | None = No
     """Refuse inputs no loss can work with; returns the labels as int64.
 
     Raises:
-        LossInputError: wrong shapes, labels that are no integers, or (given `num_classes`) labels outside 0..C-1.
+        LossInputError: wrong shapes, labels that are no integers, or (given `num_classes`) labels outside 0..C-1; of
+            these last, compiled code raises torch's RuntimeError.
     """
     if embeddings.ndim != 2 or labels.shape != embeddings.shape[:1]:
         raise LossInputError(
@@ -90,13 +91,13 @@ def check_batch(embeddings: Tensor, labels: Tensor, num_classes: int | None = No
         )
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
         raise LossInputError(f"labels must be integers, not {labels.dtype}: class numbers above 2^24 collide as floats")
-    if num_classes is not None and len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < num_classes:
+    if num_classes is None or not len(labels):
+        return labels.long()
+    if torch.compiler.is_compiling():  # to look at a number here would break the graph in two
+        inside = ((labels >= 0) & (labels < num_classes)).all()
+        torch._assert_async(inside, f"labels must lie in 0..{num_classes - 1}")
+    elif not 0 <= int(labels.min()) <= int(labels.max()) < num_classes:
         raise LossInputError(
             f"labels must lie in 0..{num_classes - 1}, but span {int(labels.min())}..{int(labels.max())}"
         )
     return labels.long()
-
-
-def mean_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """The mean over the batch; 0 where the batch is empty, which torch's own mean makes NaN."""
-    return F.cross_entropy(logits, labels, reduction="sum") / max(len(labels), 1)

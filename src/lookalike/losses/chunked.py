@@ -16,6 +16,8 @@ SHORTEST = 1e-12
 SAFE_EXPONENT = 60.0
 #: Numbers in a chunk: about what stays in the cache of a core; a GPU wants large matrices.
 CHUNK_NUMBERS = {"cpu": 2**18, "cuda": 2**25}
+#: Columns at a time of the matrix of all products of two columns, of which only one half is made.
+GRAM_COLUMNS = 128
 #: Up to this many numbers in the matrix of cosines (or in the proxies) plain autograd is as fast.
 PLAIN_NUMBERS = 2**17
 
@@ -101,7 +103,7 @@ def proxy_anchor_by_chunks(
         logs: list[Tensor] = []
         to_unit = torch.zeros_like(unit)
         to_proxies = torch.empty_like(proxies) if gradient else proxies
-        for number, (rows, (direction, lengths)) in enumerate(_chunks(proxies, chunk)):
+        for number, (rows, (direction, lengths)) in enumerate(chunks_of(proxies, chunk)):
             own = order[bounds[number] : bounds[number + 1]]
             exponents = direction @ scaled.T
             exponents[labels[own] - rows.start, own] = -torch.inf
@@ -115,7 +117,7 @@ def proxy_anchor_by_chunks(
             logs.append(log_one_plus(sums, highest).sum())
             if gradient:  # of each cosine it is its weight * share of its class
                 shares = (alpha * factor / len(proxies)) / (torch.exp(-highest) + sums)
-                _back_to_lengths(weights @ unit, direction, lengths, shares, out=to_proxies[rows])
+                back_to_lengths(weights @ unit, direction, lengths, shares, out=to_proxies[rows])
                 to_unit.addmm_(weights.T, direction.mul_(shares[:, None]))
         negative = torch.stack(logs).sum() / len(proxies)
 
@@ -148,7 +150,7 @@ def gram_deviation(rows: Tensor, unit: bool) -> Tensor:
     """
     if len(rows) <= rows.shape[1] or rows.numel() <= PLAIN_NUMBERS:
         return _small_deviation(F.normalize(rows, dim=1) if unit else rows)
-    return gram_deviation_by_chunks(rows, unit, _chunk_of(rows.shape[1], rows.device))
+    return gram_deviation_by_chunks(rows, unit, chunk_of(rows.shape[1], rows.device))
 
 
 def _small_deviation(rows: Tensor) -> Tensor:
@@ -165,20 +167,23 @@ def gram_deviation_by_chunks(rows: Tensor, unit: bool, chunk: int) -> Tensor:
     def visit(rows: Tensor, gradient: bool) -> tuple[tuple[Tensor, ...], Pullback]:
         size, dim = rows.shape
         gram = rows.new_zeros(dim, dim)
-        for _, (direction, _) in _chunks(rows, chunk, unit):
-            gram.addmm_(direction.T, direction)
+        for _, (direction, _) in chunks_of(rows, chunk, unit):
+            for start in range(0, dim, GRAM_COLUMNS):  # it is symmetric: what lies below the diagonal is left out
+                end = start + GRAM_COLUMNS
+                gram[start:end, start:].addmm_(direction[:, start:end].T, direction[:, start:])
+        gram = gram.triu() + gram.triu(1).T
         gram.diagonal().sub_(1)
         to_rows = torch.empty_like(rows) if gradient else rows
-        for part, (direction, lengths) in _chunks(rows, chunk, unit) if gradient else ():
+        for part, (direction, lengths) in chunks_of(rows, chunk, unit) if gradient else ():
             four = direction.new_full((len(direction),), 4)
-            _back_to_lengths(direction @ gram, direction, lengths, four, out=to_rows[part])
+            back_to_lengths(direction @ gram, direction, lengths, four, out=to_rows[part])
         return (gram.square().sum() + (size - dim),), lambda of_value: (to_rows.mul_(of_value),)
 
     (value,) = in_one_visit(visit, rows)
     return value
 
 
-def _chunks(rows: Tensor, chunk: int, unit: bool = True) -> Iterator[tuple[slice, tuple[Tensor, Tensor | None]]]:
+def chunks_of(rows: Tensor, chunk: int, unit: bool = True) -> Iterator[tuple[slice, tuple[Tensor, Tensor | None]]]:
     """Some rows at a time: which, themselves as unit rows, and how long they are. If not `unit`: as they are, None."""
     for start in range(0, len(rows), chunk):
         part = slice(start, min(start + chunk, len(rows)))
@@ -189,7 +194,7 @@ def _chunks(rows: Tensor, chunk: int, unit: bool = True) -> Iterator[tuple[slice
             yield part, (rows[part], None)
 
 
-def _back_to_lengths(
+def back_to_lengths(
     gradient: Tensor, direction: Tensor, lengths: Tensor | None, factors: Tensor, *, out: Tensor
 ) -> None:
     """The gradient [c, D] to unit rows, times `factors` [c], as one to the rows of these lengths, as normalize's."""
@@ -205,8 +210,9 @@ def chunk_classes_for(batch: int, num_classes: int, dim: int, device: torch.devi
     """How many classes at a time; 0: all of them, by plain autograd."""
     if batch * num_classes <= PLAIN_NUMBERS:
         return 0
-    return _chunk_of(max(batch, dim), device)
+    return chunk_of(max(batch, dim), device)
 
 
-def _chunk_of(width: int, device: torch.device) -> int:
+def chunk_of(width: int, device: torch.device) -> int:
+    """How many rows of this width at a time."""
     return max(64, CHUNK_NUMBERS.get(device.type, CHUNK_NUMBERS["cuda"]) // max(width, 1))

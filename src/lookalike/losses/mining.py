@@ -7,13 +7,8 @@ import torch
 from torch import Tensor
 
 from lookalike.errors import LossInputError
-from lookalike.losses.pairs import (
-    HingeSum,
-    Margins,
-    positive_and_negative_pairs,
-    squared_distances,
-    sum_over_triplets,
-)
+from lookalike.losses.pairs import HingeSum, Margins, squared_distances, sum_over_triplets
+from lookalike.losses.relations import Relation
 
 Mining = Literal["all", "semihard", "hard", "distance"]
 Average = Literal["valid", "active"]
@@ -33,33 +28,34 @@ def check_mining(mining: str, average: str) -> None:
             raise LossInputError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
 
 
-def mean_hinge(embeddings: Tensor, labels: Tensor, margins: Margins, mining: Mining, average: Average) -> Tensor:
+def mean_hinge(embeddings: Tensor, relation: Relation, margins: Margins, mining: Mining, average: Average) -> Tensor:
     """The mean of [ d(a,p) - d(a,n) + m(a,n) ]_+ over the triplets that are mined; 0, with a graph, if there is none.
 
     all: every triplet. semihard: d(a,p) < d(a,n) < d(a,p) + m(a,n). hard: the largest of each anchor. distance: one
     drawn negative for each pair of an anchor and a positive, by `draw_negatives`. `average="active"` divides by the
     number of those above 0 instead of the number of those mined. In float32 at least, under autocast too.
 
+    >>> from lookalike.losses.relations import SameClass
     >>> x = torch.tensor([[1.0, 0], [1, 0], [0, 1]])  # the negative is 2 away, and 3 is asked for
-    >>> mean_hinge(x, torch.tensor([0, 0, 1]), Margins(3.0), "all", "valid").item()
+    >>> mean_hinge(x, SameClass(torch.tensor([0, 0, 1])), Margins(3.0), "all", "valid").item()
     1.0
     """
     with torch.autocast(embeddings.device.type, enabled=False):
         if mining in ("all", "semihard"):
-            total, valid, active = sum_over_triplets(embeddings, labels, margins, semihard=mining == "semihard")
+            total, valid, active = sum_over_triplets(embeddings, relation, margins, semihard=mining == "semihard")
         elif mining == "hard":
-            total, valid, active = sum_of_hardest(embeddings, labels, margins)
+            total, valid, active = sum_of_hardest(embeddings, relation, margins)
         else:
-            total, valid, active = sum_of_drawn(embeddings, labels, margins)
+            total, valid, active = sum_of_drawn(embeddings, relation, margins)
     return total / (active if average == "active" else valid).clamp_min(1)
 
 
-def sum_of_hardest(embeddings: Tensor, labels: Tensor, margins: Margins) -> HingeSum:
+def sum_of_hardest(embeddings: Tensor, relation: Relation, margins: Margins) -> HingeSum:
     """The largest hinge of each anchor that has a positive and a negative."""
     distances = squared_distances(embeddings)
-    if len(labels) == 0:  # no row to take the farthest and the nearest of
+    if len(embeddings) == 0:  # no row to take the farthest and the nearest of
         return _added(distances.flatten(), distances.flatten() > 0)
-    positive, negative = positive_and_negative_pairs(labels)
+    positive, negative = relation.pairs()
     farthest_positive = distances.masked_fill(~positive, -torch.inf).amax(dim=1)
     nearest_negative = margins.subtracted_from(distances).masked_fill(~negative, torch.inf).amin(dim=1)
     # An anchor that lacks one of the two has a gap of minus infinity: its hinge is 0 and has no gradient.
@@ -67,11 +63,11 @@ def sum_of_hardest(embeddings: Tensor, labels: Tensor, margins: Margins) -> Hing
 
 
 def sum_of_drawn(
-    embeddings: Tensor, labels: Tensor, margins: Margins, generator: torch.Generator | None = None
+    embeddings: Tensor, relation: Relation, margins: Margins, generator: torch.Generator | None = None
 ) -> HingeSum:
     """The hinges of all pairs of an anchor and a positive with one drawn negative each."""
     distances = squared_distances(embeddings)
-    positive, negative = positive_and_negative_pairs(labels)
+    positive, negative = relation.pairs()
     anchors, positives = (positive & negative.any(dim=1, keepdim=True)).nonzero(as_tuple=True)
     place = (positive.cumsum(dim=1) - 1)[anchors, positives]
     most = int(place.max()) + 1 if len(place) else 0

@@ -2,18 +2,19 @@
 
 import math
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from lookalike.errors import LossInputError
-from lookalike.losses.base import Loss, check_batch, mean_cross_entropy
+from lookalike.losses.base import Loss, check_batch
+from lookalike.losses.margin_softmax import margin_softmax
 from lookalike.losses.proxies import Proxies, own_or_shared
 
 
 class NormalizedSoftmaxLoss(Loss):
     r"""Classifies embeddings by their cosine to one proxy per class.
 
-    The plainest proxy loss and a strong one. Needs a table of classes; batches may hold one image per class.
+    The plainest proxy loss and a strong one. Needs a table of classes; batches may hold one image per class. With very
+    many classes it is light: the logits are worked off by rows of the batch.
 
     .. math::
         L = -\frac1B \sum_i \log
@@ -27,9 +28,13 @@ class NormalizedSoftmaxLoss(Loss):
 
     Needs: labels.
     Terms: "softmax".
-    Raises: LossInputError: scale not above 0, margin below 0, labels not in 0..C-1.
-    Cost: time O(B C D), memory O(B C).
-    Source: Zhai and Wu, arXiv 1811.12649 [related]; the margin: Wang et al., CosFace, CVPR 2018 [related].
+    Args: chunk_rows: rows of the batch worked on at a time; 0: chosen by size, all at once where B C is small.
+    Raises: LossInputError: scale not above 0, margin or chunk_rows below 0, labels not in 0..C-1.
+    Limits (tested): any chunk_rows gives the same; only all at once can it be differentiated twice.
+    Cost: time O(B C D), memory O(C D) for the gradient of the proxies, and beyond it O(B D + C chunk_rows).
+    Relations: AdaptiveAdditiveSoftmaxLoss has a margin for each pair of classes.
+    Source: Zhai and Wu, arXiv 1811.12649 [related]; the margin: Wang et al., CosFace, CVPR 2018 [related]; the chunks
+    [ours].
 
     >>> import torch
     >>> _ = torch.manual_seed(0)
@@ -44,19 +49,20 @@ class NormalizedSoftmaxLoss(Loss):
         dim: int | None = None,
         scale: float = 20.0,
         margin: float = 0.0,
+        chunk_rows: int = 0,
         proxies: Proxies | None = None,
     ) -> None:
         super().__init__()
-        if not (0 < scale < math.inf and 0 <= margin < math.inf):
-            raise LossInputError(f"scale must be above 0 and margin at least 0, not {scale} and {margin}")
+        if not (0 < scale < math.inf and 0 <= margin < math.inf and chunk_rows >= 0):
+            raise LossInputError(
+                f"scale must be above 0, margin and chunk_rows at least 0, not {scale}, {margin} and {chunk_rows}"
+            )
         self.proxies = own_or_shared(proxies, num_classes, dim)
-        self.scale, self.margin = scale, margin
+        self.scale, self.margin, self.chunk_rows = scale, margin, chunk_rows
 
     def terms(self, embeddings: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """The cross entropy of the scaled cosines."""
         labels = check_batch(embeddings, labels, self.proxies.num_classes)
-        cosines = self.proxies.cosines(embeddings)
-        if self.margin:
-            own = F.one_hot(labels, self.proxies.num_classes).to(cosines.dtype)
-            cosines = cosines - self.margin * own
-        return {"softmax": mean_cross_entropy(self.scale * cosines, labels)}
+        unit, weight = self.proxies.unit_rows(embeddings), self.proxies.weight
+        softmax = margin_softmax(unit, weight, labels, scale=self.scale, own_margins=self.margin, chunk=self.chunk_rows)
+        return {"softmax": softmax}

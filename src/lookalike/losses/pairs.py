@@ -1,12 +1,13 @@
-"""Pairs within a batch: distances, who is whose positive, margins, and sums over all triplets without B^3 memory."""
+"""Pairs within a batch: distances, margins, and sums over all triplets without B^3 memory."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from lookalike.losses.relations import Relation
 
 #: Numbers in one block [rows, B] of distances: a few of them stay in the cache of one core.
 BLOCK = 2**17
@@ -62,15 +63,8 @@ def squared_distances(embeddings: Tensor) -> Tensor:
     return (2 - 2 * unit @ unit.T).clamp(0, 4)
 
 
-def positive_and_negative_pairs(labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Masks [B, B]: pairs of one class without an item and itself, and pairs of two classes."""
-    same = labels[:, None] == labels[None, :]
-    itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
-    return same & ~itself, ~same
-
-
 def sum_over_triplets(
-    embeddings: Tensor, labels: Tensor, margins: Margins, semihard: bool = False, block: int = BLOCK
+    embeddings: Tensor, relation: Relation, margins: Margins, semihard: bool = False, block: int = BLOCK
 ) -> HingeSum:
     r"""Sum of [ d(a,p) - d(a,n) + m(a,n) ]_+ over all triplets of the batch, in O(B^2) instead of O(B^3).
 
@@ -81,12 +75,12 @@ def sum_over_triplets(
 
     Args:
         embeddings: [B, D], any length.
-        labels: int64 [B].
+        relation: who is whose positive.
         margins: m.
         semihard: only triplets of the window d(a,p) < d(a,n) < d(a,p) + m(a,n).
         block: how many distances, or in small batches comparisons, are held at once; changes speed and memory only.
     """
-    total, valid, active = _SumOverTriplets.apply(unit_rows(embeddings), labels, margins, semihard, block)
+    total, valid, active = _SumOverTriplets.apply(unit_rows(embeddings), relation, margins, semihard, block)
     return HingeSum(total, active if semihard else valid, active)
 
 
@@ -95,21 +89,21 @@ class _SumOverTriplets(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, unit: Tensor, labels: Tensor, margins: Margins, semihard: bool, block: int
+        ctx: Any, unit: Tensor, relation: Relation, margins: Margins, semihard: bool, block: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         text = None if margins.vectors is None else margins.factors(unit)
         gradient: Tensor | None
         if 2 * len(unit) ** 3 <= block:
-            total, valid, active, gradient = _at_once(unit, labels, margins, text, semihard)
+            total, valid, active, gradient = _at_once(unit, relation, margins, text, semihard)
         else:
-            order = labels.argsort(stable=True)
-            _, sizes = labels[order].unique_consecutive(return_counts=True)
-            text = None if text is None else (text[0][order], text[1][order])
-            anchors = _Anchors(unit[order], sizes, text)
-            total, active, gradient = _by_blocks(anchors, margins, semihard, block, ctx.needs_input_grad[0])
-            if gradient is not None:
+            order = relation.order()
+            rows = unit if order is None else unit[order]
+            text = text if text is None or order is None else (text[0][order], text[1][order])
+            total, valid, active, gradient = _by_blocks(
+                rows, relation, margins, text, semihard, block, ctx.needs_input_grad[0]
+            )
+            if order is not None and gradient is not None:
                 gradient = torch.empty_like(gradient).index_copy_(0, order, gradient)
-            valid = (sizes * (sizes - 1) * (len(unit) - sizes)).sum().to(unit.dtype)
         ctx.save_for_backward(unit, gradient)
         ctx.mark_non_differentiable(valid, active)
         return total, valid, active
@@ -132,14 +126,12 @@ class _NoDerivative(torch.autograd.Function):
 
 
 def _at_once(
-    unit: Tensor, labels: Tensor, margins: Margins, text: tuple[Tensor, Tensor] | None, semihard: bool
+    unit: Tensor, relation: Relation, margins: Margins, text: tuple[Tensor, Tensor] | None, semihard: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Total, valid and active number and the gradient of the unit rows, by B^3 comparisons: fewer calls, so faster
     for small batches.
     """
-    positive = labels[:, None] == labels
-    negative = ~positive
-    positive.fill_diagonal_(False)
+    positive, negative = relation.pairs()
     distances = torch.addmm(unit.new_tensor(2.0), unit, unit.T, alpha=-2)
     less_margin = distances - margins.base
     if text is not None:
@@ -156,83 +148,80 @@ def _at_once(
     return total, valid, of_positives.sum(), (weights + weights.T) @ (-2 * unit)
 
 
-class _Anchors(NamedTuple):
-    """A batch ordered by class: unit rows, the size of each class, and the factors of the text margins."""
-
-    unit: Tensor
-    sizes: Tensor
-    text: tuple[Tensor, Tensor] | None
-
-
 def _by_blocks(
-    anchors: _Anchors, margins: Margins, semihard: bool, block: int, differentiable: bool
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Total and active number as 0-dim tensors, and the gradient of the unit rows."""
-    unit, sizes, text = anchors
-    total, active = torch.zeros(2, dtype=_wide(unit), device=unit.device)
+    unit: Tensor,
+    relation: Relation,
+    margins: Margins,
+    text: tuple[Tensor, Tensor] | None,
+    semihard: bool,
+    block: int,
+    differentiable: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Total, valid and active number as 0-dim tensors, and the gradient of the unit rows, in the relation's order."""
+    total, valid, active = torch.zeros(3, dtype=_wide(unit), device=unit.device)
     gradient = torch.zeros_like(unit) if differentiable else None
-    two = unit.new_tensor(2.0)
-    for part, own, others in _positives_by_blocks(sizes, max(1, block // max(len(unit), 1))):
-        distances = torch.addmm(two, unit[part], unit.T, alpha=-2)
-        to_positives = distances.gather(1, others).masked_fill_(others == own[:, None], -margins.far)
-        less_margin = distances - margins.base if semihard else distances.sub_(margins.base)
+    two, rows = unit.new_tensor(2.0), max(1, min(block // max(len(unit), 1), len(unit)))
+    # Room for any block: memory taken anew for each comes in pages not yet mapped, which cost more than the arithmetic.
+    room = unit.new_empty(4 if semihard else 3, rows, len(unit))
+    for part, others, hidden, triplets in relation.blocks(rows):
+        own = torch.arange(part.start, part.stop, device=unit.device)[:, None]
+        less_margin, weights, scratch, *far_ones = room[:, : len(others)]
+        distances = torch.addmm(two, unit[part], unit.T, alpha=-2, out=far_ones[0] if semihard else less_margin)
+        to_positives = distances.gather(1, others).masked_fill_(others == own, -margins.far)
+        torch.sub(distances, margins.base, out=less_margin)
         if text is not None:
             less_margin.addmm_(text[0][part], text[1].T)
-        own_class = torch.cat([others, own[:, None]], dim=1)
-        of_positives, of_negatives = _counts(to_positives, less_margin.scatter_(1, own_class, margins.far))
+        _hide(less_margin, hidden, margins.far)
+        of_positives = _count(to_positives, less_margin, weights.zero_(), scratch)
         if semihard:  # whatever is no farther than the positive lies within the margin too: take it away again
-            nearer = _counts(to_positives, distances.scatter_(1, own_class, margins.far), or_equal=True)
-            of_positives, of_negatives = of_positives - nearer[0], of_negatives - nearer[1]
+            _hide(distances, hidden, margins.far)
+            of_positives -= _count(to_positives, distances, weights, scratch, taken_away=True)
+        valid += triplets
         active += of_positives.sum(dtype=_wide(unit))
-        total += _dot(of_positives, to_positives) - _dot(of_negatives, less_margin)
+        total += _dot(of_positives, to_positives) + _dot(weights, less_margin, scratch)
         if gradient is not None:  # of 2 - 2 x_a . x_b
-            weights = of_negatives.neg_().scatter_(1, others, of_positives)
+            weights.scatter_(1, others, of_positives)
             gradient[part].addmm_(weights, unit, alpha=-2)
             gradient.addmm_(weights.T, unit[part], alpha=-2)
-    return total.to(unit.dtype), active.to(unit.dtype), gradient
+    return total.to(unit.dtype), valid.to(unit.dtype), active.to(unit.dtype), gradient
 
 
-def _positives_by_blocks(sizes: Tensor, rows: int) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """Some anchors, as slice and row numbers [b], and the others of their class [b, P], filled up with their own."""
-    most = int(sizes.max()) - 1 if len(sizes) else 0
-    if most < 1:
-        return
-    size = sizes.repeat_interleave(sizes)
-    first = (sizes.cumsum(0) - sizes).repeat_interleave(sizes)
-    ranks = torch.arange(most, device=sizes.device)
-    for start in range(0, len(size), rows):
-        part = slice(start, min(start + rows, len(size)))
-        own = torch.arange(part.start, part.stop, device=sizes.device)
-        begin = first[own, None]
-        others = begin + ranks + (begin + ranks >= own[:, None])
-        yield part, own, torch.where(ranks < size[own, None] - 1, others, own[:, None])
+def _hide(values: Tensor, hidden: Tensor, far: float) -> None:
+    """What is no negative [b, H] or mask [b, B] is put so far that no comparison finds it."""
+    if hidden.dtype == torch.bool:
+        values.masked_fill_(hidden, far)
+    else:
+        values.scatter_(1, hidden, far)
 
 
-def _counts(positives: Tensor, negatives: Tensor, or_equal: bool = False) -> tuple[Tensor, Tensor]:
-    """Negatives below each positive [b, P], and positives above each negative [b, B], as floats."""
+def _count(
+    positives: Tensor, negatives: Tensor, of_negatives: Tensor, scratch: Tensor, taken_away: bool = False
+) -> Tensor:
+    """Negatives [b, B] below each positive [b, P], returned; positives above each negative, subtracted in place.
+
+    Taken away again are those of a wider count, negatives equal to the positive with them: added in place instead.
+    """
     if positives.shape[1] > FEW:
-        return _counts_by_search(positives, negatives, or_equal)
-    below, compare = torch.empty_like(negatives), torch.le if or_equal else torch.lt
-    of_positives, of_negatives = torch.empty_like(positives), torch.zeros_like(negatives)
-    for number, positive in enumerate(positives.split(1, dim=1)):
-        compare(negatives, positive, out=below)
-        of_negatives += below
-        of_positives[:, number] = below.sum(dim=1)
-    return of_positives, of_negatives
+        return _count_by_search(positives, negatives, of_negatives, taken_away)
+    compare, sign, of_positives = torch.le if taken_away else torch.lt, 1 if taken_away else -1, []
+    for positive in positives.split(1, dim=1):
+        of_positives.append(compare(negatives, positive, out=scratch).sum(dim=1))
+        of_negatives.add_(scratch, alpha=sign)
+    return torch.stack(of_positives, dim=1)
 
 
-def _counts_by_search(positives: Tensor, negatives: Tensor, or_equal: bool) -> tuple[Tensor, Tensor]:
+def _count_by_search(positives: Tensor, negatives: Tensor, of_negatives: Tensor, taken_away: bool) -> Tensor:
     ascending, order = positives.sort(dim=1)
     #: How many positives are not above the negative: the first place, in order, of one that is.
-    place = torch.searchsorted(ascending, negatives, right=not or_equal)
+    place = torch.searchsorted(ascending, negatives, right=not taken_away)
     num = positives.shape[1]
     at_place = positives.new_zeros(len(positives), num + 1).scatter_add_(1, place, torch.ones_like(negatives))
-    of_positives = torch.empty_like(positives).scatter_(1, order, at_place.cumsum(dim=1)[:, :num])
-    return of_positives, (num - place).to(negatives.dtype)
+    of_negatives.add_(num - place, alpha=1 if taken_away else -1)
+    return torch.empty_like(positives).scatter_(1, order, at_place.cumsum(dim=1)[:, :num])
 
 
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return (a * b).sum(dim=1).sum(dtype=_wide(a))
+def _dot(a: Tensor, b: Tensor, scratch: Tensor | None = None) -> Tensor:
+    return torch.mul(a, b, out=scratch).sum(dim=1).sum(dtype=_wide(a))
 
 
 def _wide(tensor: Tensor) -> torch.dtype:

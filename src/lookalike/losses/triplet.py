@@ -6,6 +6,7 @@ from lookalike.errors import LossInputError
 from lookalike.losses.base import Loss, check_batch
 from lookalike.losses.mining import Average, Mining, check_mining, mean_hinge
 from lookalike.losses.pairs import Margins
+from lookalike.losses.relations import SameClass
 
 
 class TripletLoss(Loss):
@@ -54,4 +55,4 @@ class TripletLoss(Loss):
     def terms(self, embeddings: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """The mean hinge over the mined triplets."""
         labels = check_batch(embeddings, labels)
-        return {"triplet": mean_hinge(embeddings, labels, Margins(self.margin), self.mining, self.average)}
+        return {"triplet": mean_hinge(embeddings, SameClass(labels), Margins(self.margin), self.mining, self.average)}
