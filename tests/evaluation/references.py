@@ -1,5 +1,6 @@
 """The figures of retrieval as plain loops over plain floats, as near to their definitions as code can be."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -48,6 +49,50 @@ def retrieval(
         counted=counted,
         first_hit=first_hit,
     )
+
+
+def figures(hits: Sequence[int], to_find: int, k: int) -> dict[str, float]:
+    """The figures of one ranking; ranks beyond its end hit nothing."""
+    hits = [*hits, *[0] * (k + to_find)]
+    precision = [sum(hits[:rank]) / rank for rank in range(1, len(hits) + 1)]
+
+    def average(depth: int, over: int) -> float:
+        return sum(precision[rank] for rank in range(depth) if hits[rank]) / over
+
+    def discounted(gains: Sequence[int]) -> float:
+        return sum(gain / math.log2(rank + 2) for rank, gain in enumerate(gains))
+
+    return {
+        "r_precision": precision[to_find - 1],
+        "map_at_r": average(to_find, to_find),
+        f"precision_at_{k}": precision[k - 1],
+        f"map_at_{k}": average(k, min(k, to_find)),
+        f"ndcg_at_{k}": discounted(hits[:k]) / discounted([1] * min(k, to_find)),
+        f"mrr_at_{k}": 1 / (hits.index(1) + 1) if 1 in hits[:k] else 0.0,
+    }
+
+
+def options(
+    queries: np.ndarray,
+    query_labels: Sequence[set[int]],
+    gallery: np.ndarray | None,
+    gallery_labels: Sequence[set[int]] | None,
+    groups: Sequence[int] | None,
+    gallery_groups: Sequence[int] | None,
+    k: int,
+) -> dict[int, dict[str, float]]:
+    """The figures of each query that has anything to find, several labels an item, its own group not seen."""
+    found = {}
+    labels = query_labels if gallery_labels is None else gallery_labels
+    theirs = groups if gallery_groups is None else gallery_groups
+    for query in range(len(queries)):
+        order = ranking(queries, query, gallery)
+        if groups is not None and theirs is not None:
+            order = [number for number in order if theirs[number] != groups[query]]
+        hits = [int(bool(labels[number] & query_labels[query])) for number in order]
+        if sum(hits):
+            found[query] = figures(hits, sum(hits), k) | {f"recall_at_{k}": float(1 in hits[:k])}
+    return found
 
 
 def ranking(queries: np.ndarray, query: int, gallery: np.ndarray | None) -> list[int]:

@@ -4,9 +4,11 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from lookalike.errors import EvaluationError
-from lookalike.evaluation.intervals import class_bootstrap
+from lookalike.evaluation import intervals
+from lookalike.evaluation.intervals import class_bootstrap, sign_flip_p
 from tests.evaluation.shops import figures
 
 TRUTH = 0.6
@@ -113,3 +115,50 @@ def test_answers_to_other_queries_are_not_compared() -> None:
     sentence = "two results can be compared only if they answer the same queries"
     with pytest.raises(EvaluationError, match=sentence):
         figures(values, labels).gain_interval(figures(values[1:], labels[1:]), "recall_at_1")
+
+
+def test_draws_in_pieces_are_the_same_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    values, labels = draw(np.random.default_rng(9))
+    whole = class_bootstrap(values, labels), sign_flip_p(values - TRUTH, labels)
+    monkeypatch.setattr(intervals, "DRAWN", 41)  # one resample of 40 classes
+    in_pieces = class_bootstrap(values, labels), sign_flip_p(values - TRUTH, labels)
+    assert in_pieces[0] == pytest.approx(whole[0], abs=0.01) and in_pieces[1] == pytest.approx(whole[1], abs=0.02)
+
+
+def test_by_query_each_query_is_drawn_by_itself() -> None:
+    values, labels = draw(np.random.default_rng(10), classes=10)
+    found = figures(values, labels)
+    by_class, by_query = found.interval("recall_at_1"), found.interval("recall_at_1", by="query")
+    half = 1.96 * values.std() / math.sqrt(len(values))
+    assert by_query == pytest.approx((values.mean() - half, values.mean() + half), abs=0.02)
+    assert by_query[1] - by_query[0] < by_class[1] - by_class[0]
+
+
+def test_p_by_hand() -> None:
+    """Three classes all gaining alike: of the 8 ways to flip them, 2 are as large."""
+    assert sign_flip_p(np.full(6, 0.5), np.arange(6) // 2) == pytest.approx(2 / 8, abs=0.015)
+    # Gains 1, 1 and 3: as large in sum, 5 of either sign; 3 - 1 - 1 is not.
+    assert sign_flip_p(np.array([1.0, 1, 3]), np.arange(3)) == pytest.approx(2 / 8, abs=0.015)
+
+
+def test_p_is_that_of_scipy() -> None:
+    gains = np.random.default_rng(11).normal(0.15, 1, 60)
+    theirs = stats.permutation_test((gains,), np.mean, permutation_type="samples", rng=0).pvalue
+    assert sign_flip_p(gains, np.arange(60)) == pytest.approx(theirs, abs=0.02)
+
+
+def test_p_below_5_of_100_comes_5_times_of_100_by_chance() -> None:
+    rng = np.random.default_rng(12)
+    chance = []
+    for _ in range(200):
+        gains = np.repeat(rng.standard_normal(15), 4)  # a class gains or loses as one
+        chance.append(sign_flip_p(gains, np.arange(60) // 4) < 0.05)
+    assert 0.01 <= np.mean(chance) <= 0.1
+
+
+def test_a_clear_gain_is_told_from_chance_and_none_is_not() -> None:
+    values, labels = draw(np.random.default_rng(13))
+    worse, better = figures(values, labels), figures(np.ones_like(values), labels)
+    assert better.gain_p_value(worse, "map_at_r") == worse.gain_p_value(better, "map_at_r") < 0.001
+    assert worse.gain_p_value(worse, "map_at_r") == 1
+    assert better.gain_p_value(worse, "map_at_r", by="query") < 0.001

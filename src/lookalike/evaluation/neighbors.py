@@ -1,16 +1,41 @@
 """Exact nearest neighbors by cosine, block by block."""
 
+import math
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from lookalike.errors import EvaluationError
+from lookalike.evaluation.cosines import Precision, error_bound, exact, product, unit_rows
+from lookalike.progress import track
 
-#: Similarities held at one time: 16 Mi float32, 64 MiB.
+#: Numbers held at one time: 16 Mi float32, 64 MiB.
 BLOCK = 2**24
+#: Numbers held for each candidate: its place, its score, their sorted copies, and what is computed from its rank.
+PER_CANDIDATE = 32
+#: Columns of which only the largest is looked at first, at most; a power of 2.
+GROUP = 64
+#: Candidates beyond the depth at the first look; wider ones follow where so many lie too near.
+SLACK = {"float32": 8, "bfloat16": 24}
+#: bool [b, n], which of the gallery rows `numbers` [b, n] come first among equal cosines of the queries `rows` [b].
+TieKey = Callable[[Tensor, Tensor], Tensor]
+
+
+class Block(NamedTuple):
+    """Neighbors of some queries: their row numbers [b]; gallery numbers int64 and cosines float32 [b, depth].
+
+    Best first. Where a query may see fewer rows than that, the rest are number -1, cosine -infinity.
+    """
+
+    rows: Tensor
+    numbers: Tensor
+    cosines: Tensor
 
 
 def nearest(queries: Tensor, gallery: Tensor, k: int, *, exclude: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """The k nearest gallery rows of every query.
+    """The k nearest gallery rows of every query, in the order of `neighbor_blocks`.
 
     Args:
         queries: [Q, D], rows of any length above 0.
@@ -27,29 +52,114 @@ def nearest(queries: Tensor, gallery: Tensor, k: int, *, exclude: Tensor | None 
     available = len(gallery) - (exclude is not None)
     if not 1 <= k <= available:
         raise EvaluationError(f"k must lie in 1..{available} for a gallery of {len(gallery)}, not {k}")
-    queries, gallery = _unit_rows(queries, "query"), _unit_rows(gallery, "gallery")
-    step = max(1, BLOCK // len(gallery))
-    numbers, cosines = [], []
-    for start in range(0, max(1, len(queries)), step):  # one empty block where nothing is asked
-        block = queries[start : start + step] @ gallery.T
-        if exclude is not None:
-            block.scatter_(1, exclude[start : start + step, None], -torch.inf)
-        top = block.topk(k, dim=1)
-        numbers.append(top.indices)
-        cosines.append(top.values)
-    return torch.cat(numbers), torch.cat(cosines)
+    numbers = torch.empty(len(queries), k, dtype=torch.int64, device=queries.device)
+    cosines = torch.empty(len(queries), k, device=queries.device)
+    for block in neighbor_blocks(queries, gallery, torch.full((len(queries),), k), exclude=exclude):
+        numbers[block.rows], cosines[block.rows] = block.numbers, block.cosines
+    return numbers, cosines
 
 
-def _unit_rows(embeddings: Tensor, what: str) -> Tensor:
-    embeddings = embeddings.float()
-    # By its largest number first: the squares of a very short or very long row are no float32 numbers.
-    embeddings = embeddings / embeddings.abs().amax(dim=1, keepdim=True)
-    lengths = embeddings.norm(dim=1)
-    bad = ~torch.isfinite(lengths)  # 0 / 0 is NaN, and so is infinity / infinity
-    if bool(bad.any()):
-        raise EvaluationError(
-            f"{int(bad.sum())} {what} embeddings are zero or not finite, the first in row {int(bad.nonzero()[0])}; "
-            "the model has collapsed or diverged: train again with smaller learning rates"
-        )
-    unit: Tensor = embeddings / lengths[:, None]
-    return unit
+def neighbor_blocks(
+    queries: Tensor,
+    gallery: Tensor,
+    depths: Tensor,
+    *,
+    exclude: Tensor | None = None,
+    groups: tuple[Tensor, Tensor] | None = None,
+    precision: Precision = "float32",
+    first_of_ties: TieKey | None = None,
+    block: int | None = None,
+) -> Iterator[Block]:
+    """Nearest gallery rows of all queries in one pass, a block of queries at a time, deepest first.
+
+    The order is that of the cosines of the float32 unit rows computed in float64, and among equal cosines that of the
+    gallery numbers: it depends neither on blocks nor on threads nor on `precision`. A fast product only proposes
+    candidates: all rows within its error bound of the last place; those too near to each other are scored again.
+
+    Args:
+        queries: [Q, D], rows of any length above 0, on the device that is to compute.
+        gallery: [G, D].
+        depths: int64 [Q], how many neighbors each query needs at least; those with none are left out.
+        exclude: int64 [Q], a gallery row each query must not see: itself.
+        groups: int64 [Q] and [G]; a query does not see gallery rows of its own group.
+        precision: of the fast product. "bfloat16" where the hardware has it (AVX512-BF16, AMX; TF32 on a GPU).
+        first_of_ties: who comes first among equal cosines, before the gallery number decides.
+        block: numbers held at one time, about; `BLOCK` by default.
+
+    Raises:
+        EvaluationError: an embedding is zero or not finite.
+    """
+    x = unit_rows(queries, "query")
+    y = x if gallery is queries else unit_rows(gallery, "gallery")
+    margin, slack = 2 * error_bound(x.shape[1], precision), SLACK[precision]
+    depths = depths.clamp_max(len(y)).to(x.device)
+    todo = depths.argsort(descending=True, stable=True)[: int((depths > 0).sum())]
+    buffer = x.new_empty(0, 0)
+    while len(todo):
+        crowded = []
+        for rows, depth, width in track(_steps(todo, depths, slack, len(y), block or BLOCK), "searching"):
+            # One buffer for all blocks, as fresh memory costs time; columns up to a whole group come last.
+            if len(rows) > len(buffer):
+                buffer = x.new_empty(len(rows), -(-len(y) // GROUP) * GROUP)
+                buffer[:, len(y) :] = -torch.inf
+            scores = buffer[: len(rows)]
+            product(x[rows], y, precision, out=scores[:, : len(y)])
+            if exclude is not None:
+                scores.scatter_(1, exclude[rows, None], -torch.inf)
+            if groups is not None:
+                scores[:, : len(y)].masked_fill_(groups[0][rows, None] == groups[1], -torch.inf)
+            values, numbers = largest(scores, width)
+            numbers = numbers.masked_fill(values == -torch.inf, -1)
+            # -inf - -inf is NaN: all that may be seen is among the candidates.
+            alike = (values[:, depth - 1] - values[:, -1] <= margin) & (width < len(y))
+            if bool(alike.any()):
+                crowded.append(rows[alike])
+                rows, values, numbers = rows[~alike], values[~alike], numbers[~alike]
+            if len(rows):
+                yield _ranked(Block(rows, numbers, values), x, y, depth, margin, first_of_ties)
+        todo, slack = torch.cat(crowded) if crowded else todo[:0], 8 * slack
+
+
+def largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """`scores.topk(k, dim=1)` of [b, a multiple of GROUP], several times as fast on a CPU: few columns are ranked.
+
+    The k groups of columns with the largest maxima hold the k largest. Groups of sqrt(columns / k) are the fastest:
+    as many maxima are ranked as columns in those groups.
+    """
+    group = min(GROUP, 2 ** int(math.log2(max(1, scores.shape[1] / k)) / 2))
+    if group < 4:
+        top = scores.topk(k, dim=1)
+        return top.values, top.indices
+    # Column c is in group c % groups: the maxima run over whole rows of memory.
+    groups = scores.shape[1] // group
+    grouped = scores.unflatten(1, (group, groups))
+    best = grouped.amax(dim=1).topk(k, dim=1).indices
+    top = grouped.gather(2, best[:, None].expand(-1, group, -1)).flatten(1).topk(k, dim=1)
+    return top.values, best.gather(1, top.indices % k) + top.indices // k * groups
+
+
+def _steps(todo: Tensor, depths: Tensor, slack: int, gallery: int, block: int) -> Iterator[tuple[Tensor, int, int]]:
+    """Blocks of queries with the depth and width of the deepest of each."""
+    start = 0
+    while start < len(todo):
+        depth = int(depths[todo[start]])
+        width = min(depth + slack, gallery)
+        step = max(1, block // (gallery + PER_CANDIDATE * width))
+        yield todo[start : start + step], depth, width
+        start += step
+
+
+def _ranked(found: Block, x: Tensor, y: Tensor, depth: int, margin: float, first_of_ties: TieKey | None) -> Block:
+    """The first `depth` of the candidates, those that might change places scored again in float64."""
+    rows, numbers, values = found
+    scores = values.double()
+    apart = torch.nn.functional.pad(values[:, :-1] - values[:, 1:] > margin, (1, 1), value=True)
+    near = ~(apart[:, 1:] & apart[:, :-1]) & torch.isfinite(values)
+    query, place = near.nonzero(as_tuple=True)
+    scores[query, place] = exact(x, y, rows[query], numbers[query, place])
+    # Sorted by the least of keys first, each time keeping the order of equals.
+    order = numbers.argsort(dim=1)
+    if first_of_ties is not None:
+        order = order.gather(1, (~first_of_ties(rows, numbers.gather(1, order))).byte().argsort(dim=1, stable=True))
+    order = order.gather(1, scores.gather(1, order).argsort(dim=1, descending=True, stable=True))[:, :depth]
+    return Block(rows, numbers.gather(1, order), scores.gather(1, order).clamp_max(1).float())
