@@ -36,6 +36,14 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def cache_folder() -> Path:
+    """Where what was computed is kept: $LOOKALIKE_CACHE, or the user's cache folder."""
+    chosen = os.environ.get("LOOKALIKE_CACHE")
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lookalike"
+
+
 def sha256(*parts: bytes) -> str:
     """Hex digest of the parts, each preceded by its length so that no two lists of parts collide."""
     digest = hashlib.sha256()

@@ -203,8 +203,22 @@ def test_an_index_of_another_model(lookalike: Command, shop: Path, index: Path, 
     check_refused(lookalike("index", shop, "--run", other, "--to", index), "their vectors cannot be compared")
 
 
+def test_describe_mistakes(lookalike: Command, shop: Path, tmp_path: Path) -> None:
+    check_refused(lookalike("describe", shop, "--how", "nearer"), "weak_labels.how = 'nearer'")
+    without = Catalog(Catalog.read(shop).table.drop_columns(["text"])).write(tmp_path / "shop.parquet")
+    check_refused(lookalike("describe", without), "has no text column to make weak labels from", "--text")
+
+
+def test_a_catalog_without_labels_is_told_of_its_descriptions(lookalike: Command, shop: Path, tmp_path: Path) -> None:
+    without = Catalog(Catalog.read(shop).table.drop_columns(["label"])).write(tmp_path / "shop.parquet")
+    refused = lookalike("train", "--catalog", without, "--run", tmp_path / "run", *TINY)
+    check_refused(refused, "has no labels", "--label", "weak_labels.how = 'near' (see lookalike describe)")
+
+
 def test_search_mistakes(lookalike: Command, index: Path, tmp_path: Path) -> None:
-    check_refused(lookalike("search", index), "give either --image or --item-id", code=2)
+    check_refused(lookalike("search", index), "give one of --image, --item-id and --words", code=2)
+    check_refused(lookalike("search", index, "--words", "red", "--item-id", "x"), "give one of --image", code=2)
+    check_refused(lookalike("search", index, "--words", "?!"), "the text '?!' holds no word")
     check_refused(lookalike("search", index, "--image", tmp_path / "no.jpg"), "there is no such file")
     check_refused(lookalike("search", index, "--item-id", "nobody"), "nobody")
     check_refused(lookalike("search", index, "--item-id", "p0000-v0", "--where", "prize < 5"), "prize", "price")

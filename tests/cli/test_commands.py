@@ -14,10 +14,10 @@ from tests.cli.conftest import TINY, Command
 def test_commands_are_in_the_order_of_the_pipeline(lookalike: Command) -> None:
     shown = lookalike("--help").out
     order = re.findall(r"^  (\w+) ", shown.split("Commands:")[1].split("Begin with")[0], re.MULTILINE)
-    assert order == ["demo", "check", "train", "evaluate", "embed", "index", "search"]
+    assert order == ["demo", "check", "describe", "train", "evaluate", "embed", "index", "search"]
 
 
-@pytest.mark.parametrize("command", ["demo", "check", "train", "evaluate", "embed", "index", "search"])
+@pytest.mark.parametrize("command", ["demo", "check", "describe", "train", "evaluate", "embed", "index", "search"])
 def test_help_of_every_command_has_an_example(lookalike: Command, command: str) -> None:
     shown = lookalike(command, "--help")
     assert shown.code == 0
@@ -37,6 +37,39 @@ def test_check_counts(lookalike: Command, shop: Path) -> None:
 def test_check_prints_json(lookalike: Command, shop: Path) -> None:
     found = json.loads(lookalike("check", shop, "--json").out)
     assert (found["rows"], found["classes"], found["usable"]) == (144, 24, True)
+
+
+def test_describe_shows_classes_and_writes_them(lookalike: Command, shop: Path, tmp_path: Path) -> None:
+    drawn = Catalog.read(shop)
+    texts = [f"Product {label}" if row % 6 else None for row, label in enumerate(drawn.column("label"))]
+    place = drawn.table.column_names.index("text")
+    catalog = Catalog(drawn.table.set_column(place, "text", [texts])).write(tmp_path / "same.parquet")
+    items = len(drawn.where(split="train"))
+
+    result = lookalike("describe", catalog, "--to", tmp_path / "weak.parquet")
+    assert result.code == 0, result.err
+    assert f"{items * 5 // 6} of {items} items (83 %) in {items // 6} classes" in result.out
+    assert "items per class: min 5, median 5, max 5" in result.out
+    assert re.search(r"class 0: 5 items\n +5  Product ", result.out)
+    assert f"written to {tmp_path / 'weak.parquet'}, column weak_label" in result.out
+
+    written = Catalog.read(tmp_path / "weak.parquet")
+    assert written.table.drop_columns(["weak_label"]).equals(Catalog.read(catalog).table)
+    for row, (split, weak) in enumerate(zip(written.column("split"), written.column("weak_label"), strict=True)):
+        assert (weak is not None) == (split == "train" and texts[row] is not None)
+        assert weak is None or weak.endswith(f": {texts[row]}")
+
+
+@pytest.mark.parametrize("how", ["near", "clusters"])
+def test_describe_by_vectors(lookalike: Command, shop: Path, how: str) -> None:
+    settings = ("--set", "weak_labels.similarity=0.5", "--set", "weak_labels.items_per_class=12")
+    result = lookalike("describe", shop, "--how", how, *settings, "--set", "text.encoder=tfidf", "--json")
+    assert result.code == 0, result.err
+    found = json.loads(result.out)
+    assert found["items"] == len(Catalog.read(shop).where(split="train"))
+    assert 1 < found["classes"] < 24
+    assert found["examples"][0]["items"] == found["sizes"]["max"] > 1
+    assert len(found["examples"][0]["texts"]) > 1
 
 
 def test_train_makes_a_whole_run(lookalike: Command, shop: Path, tmp_path: Path) -> None:
@@ -63,6 +96,7 @@ def test_train_makes_a_whole_run(lookalike: Command, shop: Path, tmp_path: Path)
     assert "seed = 7" in (run / "recipe.toml").read_text()
     assert "frozen backbone" in result.out
     assert metrics["verdict"] in result.out
+    assert f"search by words: {metrics['words']['num_queries']} texts of unseen classes" in result.out
 
 
 def test_train_with_the_same_seed_gives_the_same_encoder(lookalike: Command, shop: Path, tmp_path: Path) -> None:
@@ -131,6 +165,27 @@ def test_search_by_picture_item_and_filter(lookalike: Command, shop: Path, index
     assert cheap
     assert all(match["attributes"]["price"] < 40 for match in cheap)
     assert "no match" in lookalike("search", index, "--item-id", item, "--where", "price < 0").out
+
+
+def test_search_by_words(lookalike: Command, shop: Path, index: Path) -> None:
+    found = json.loads(lookalike("search", index, "--words", "red dress", "--k", "4", "--json").out)
+    assert len(found) == 4
+    assert [match["score"] for match in found] == sorted((match["score"] for match in found), reverse=True)
+    other = json.loads(lookalike("search", index, "--words", "black boots", "--k", "4", "--json").out)
+    assert [match["item_id"] for match in other] != [match["item_id"] for match in found]
+    cheap = lookalike("search", index, "--words", "red dress", "--where", "price < 40", "--json").out
+    assert all(match["attributes"]["price"] < 40 for match in json.loads(cheap))
+
+
+def test_search_by_words_needs_descriptions(lookalike: Command, shop: Path, tmp_path: Path) -> None:
+    silent = Catalog(Catalog.read(shop).table.drop_columns(["text"])).write(tmp_path / "silent.parquet")
+    run, index = tmp_path / "run", tmp_path / "silent.index"
+    assert lookalike("train", "--catalog", silent, "--run", run, *TINY, "--set", "training.epochs=1").code == 0
+    assert "words" not in json.loads((run / "metrics.json").read_text())
+    assert lookalike("index", silent, "--run", run, "--to", index).code == 0
+    result = lookalike("search", index, "--words", "red dress")
+    assert result.code == 1
+    assert "knows no words; train on a catalog with a text column (--text)" in result.err
 
 
 def test_indexing_again_replaces(lookalike: Command, shop: Path, index: Path) -> None:

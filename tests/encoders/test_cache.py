@@ -9,8 +9,9 @@ import pytest
 
 from lookalike.catalog import Catalog
 from lookalike.encoders import Encoder, cache
-from lookalike.encoders.cache import cache_folder, cached_features
+from lookalike.encoders.cache import cached_features
 from lookalike.encoders.embed import backbone_features
+from lookalike.files import cache_folder
 from tests.pictures import COLORS, draw, encoded
 
 MakeEncoder = Callable[..., Encoder]

@@ -119,3 +119,38 @@ def test_the_image_size_follows_small_pictures(shop: Catalog) -> None:
     assert with_image_size(settings, large).encoder.image_size == 160
     fixed = settings.override({"encoder.backbone": "deit_tiny_patch16_224"})
     assert with_image_size(fixed, shop).encoder.image_size == 224
+
+
+def terms_by_epoch(run: Path) -> list[dict[str, float]]:
+    rows = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    return [row["terms"] for row in rows if "terms" in row]
+
+
+def test_a_composition_is_trained(recipe: Recipe, shop: Catalog, tmp_path: Path) -> None:
+    recipe = recipe.override({"loss.plus.proxy_orthogonality.weight": 0.5, "loss.plus.density.max_density": 0.3})
+    train(recipe, shop, tmp_path / "run")
+    assert Recipe.load(tmp_path / "run" / "recipe.toml") == recipe
+    first, last = terms_by_epoch(tmp_path / "run")
+    names = ("normalized_softmax.softmax", "proxy_orthogonality.orthogonality", "density.density", "kept.similarity")
+    assert all(last[name] >= 0 for name in names)
+    assert last["normalized_softmax.softmax"] < first["normalized_softmax.softmax"]
+
+
+@pytest.mark.parametrize("name", ["pml.MultiSimilarityLoss", "pml.SoftTripleLoss"])
+def test_a_loss_of_another_library_is_trained(name: str, recipe: Recipe, shop: Catalog, tmp_path: Path) -> None:
+    recipe = recipe.override({"loss.name": name, "loss.distance.name": "CosineSimilarity"})
+    train(recipe, shop, tmp_path / "run")
+    assert Recipe.load(tmp_path / "run" / "recipe.toml") == recipe
+    first, last = terms_by_epoch(tmp_path / "run")
+    term = f"{name.removeprefix('pml.')}.pml"
+    assert 0 < last[term] < first[term]
+
+
+def test_a_batch_of_single_pictures_is_for_losses_with_a_class_table(
+    recipe: Recipe, shop: Catalog, tmp_path: Path
+) -> None:
+    single = recipe.override({"training.images_per_class": 1, "training.epochs": 1})
+    with pytest.raises(TrainingError, match=r"pml\.CircleLoss compares pictures of one class"):
+        train(single.override({"loss.name": "pml.CircleLoss"}), shop, tmp_path / "pairs")
+    run = train(single.override({"loss.name": "pml.ArcFaceLoss"}), shop, tmp_path / "table")
+    assert run.metrics["loss"] == "pml.ArcFaceLoss"

@@ -48,6 +48,9 @@ class TinyEncoder:
         vectors = np.stack(pixels) @ self.matrix
         return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
+    def embed_words(self, texts: Sequence[str]) -> np.ndarray:
+        return self.embed([picture_of(color) for color in texts])
+
     def save(self, folder: str | Path) -> Path:
         Path(folder).mkdir(parents=True)
         (Path(folder) / "tiny.json").write_text(json.dumps({"seed": self.seed}))

@@ -43,6 +43,13 @@ def test_a_picture_finds_itself_and_its_like(as_: str, shop: Index, make_picture
     assert matches[0].thumbnail.startswith(b"\xff\xd8")
 
 
+def test_words_find_what_they_describe(shop: Index) -> None:
+    matches = shop.search(words="blue", k=5)
+    assert matches[0].item_id == "blue-0"  # its "blue" is that picture
+    assert {match.attributes["label"] for match in matches} == {"blue"}
+    assert [match.item_id for match in shop.search(words="pink", k=2, where="price > 20")] == ["pink-3", "pink-4"]
+
+
 def test_where(shop: Index, make_picture: Any) -> None:
     assert shop.columns == ["item_id", "label", "price"]
     matches = shop.search(image=make_picture("blue", 2), k=9, where="price < 20 and label in ('red', 'pink')")
@@ -72,10 +79,12 @@ def test_twins_find_each_other(make_catalog: MakeCatalog, encoder: Any, make_pic
 @pytest.mark.parametrize(
     ("question", "sentence"),
     [
-        ({}, "search by image=... or by item_id=..., one of the two"),
-        ({"image": b"x", "item_id": "a"}, "search by image=... or by item_id=..., one of the two"),
+        ({}, "search by image=..., by item_id=... or by words=..., one of the three"),
+        ({"image": b"x", "item_id": "a"}, "search by image=..., by item_id=... or by words=..., one of the three"),
+        ({"image": b"x", "words": "a"}, "search by image=..., by item_id=... or by words=..., one of the three"),
         ({"item_id": "no"}, "there is no item 'no' in the index; search by image=..., or add it first"),
         ({"item_id": "red-1", "k": 0}, "k = 0: ask for at least 1 match"),
+        ({"words": "red", "k": 0}, "k = 0: ask for at least 1 match"),
         ({"image": "photo", "k": 0}, "k = 0: ask for at least 1 match"),
     ],
 )

@@ -6,39 +6,13 @@ import numpy as np
 import pytest
 
 from lookalike.errors import SideError
-from lookalike.side import FastTextEncoder
-from lookalike.side.text_encoders import words
-
-COLORS, STUFFS = ["red", "blue", "green", "black"], ["cotton", "leather", "wool"]
-GARMENTS = {
-    "boot": "boot with rubber sole and long laces",
-    "dress": "dress with short sleeves for warm summer evenings",
-    "bag": "handbag with zip pocket and shoulder strap",
-}
-SHOP = [f"{color} {stuff} {end}" for end in GARMENTS.values() for color in COLORS for stuff in STUFFS]
+from lookalike.side import FastTextEncoder, fasttext, word_sums
+from tests.side.shop import SHOP
 
 
 @pytest.fixture(scope="module")
 def encoder() -> FastTextEncoder:
     return FastTextEncoder.fit(SHOP, dim=24)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("Red T-Shirt, 100% cotton!", ["red", "t", "shirt", "100", "cotton"]),
-        ("slim_fit __label__bag", ["slim", "fit", "label", "bag"]),
-        ("Été ÉTÉ e\u0301te\u0301", ["été", "été", "été"]),  # composed or not, one word
-        ("красная сумка 红色 包", ["красная", "сумка", "红色", "包"]),
-        ("a\0b\nc\td", ["a", "b", "c", "d"]),
-        ("\U0001f45c\U0001f45c !?", []),
-        ("  ", []),
-        ("", []),
-        (None, []),
-    ],
-)
-def test_words(text: str | None, expected: list[str]) -> None:
-    assert words(text) == expected
 
 
 def test_rows_have_unit_length_and_the_shape_told(encoder: FastTextEncoder) -> None:
@@ -75,6 +49,27 @@ def test_the_fingerprint_names_texts_and_settings(encoder: FastTextEncoder) -> N
         FastTextEncoder.fit(SHOP, 24, 3),
     ]
     assert len({encoder.fingerprint, *(other.fingerprint for other in others)}) == 4
+
+
+def test_few_texts_are_read_more_often() -> None:
+    few = ["red wool boot", "blue bag"]
+    assert FastTextEncoder.fit(few, dim=4).fingerprint == FastTextEncoder.fit(few, 4, 100_000).fingerprint
+
+
+def test_of_very_many_texts_some_are_trained_on_and_all_are_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fasttext, "MOST_TEXTS", 10)
+    some = FastTextEncoder.fit(SHOP, 8, 1)
+    rows = np.linspace(0, len(SHOP) - 1, 10).astype(int)
+    assert some.fingerprint == FastTextEncoder.fit([SHOP[row] for row in rows], 8, 1).fingerprint
+    assert some.encode(SHOP).any(axis=1).all()
+
+
+def test_chunks_and_a_full_table_change_nothing(encoder: FastTextEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [*SHOP, None, "red " * 50, *(f"word{number}" for number in range(2_000))]
+    whole = encoder.encode(texts)
+    monkeypatch.setattr(word_sums, "CHUNK_WORDS", 7)
+    monkeypatch.setattr(word_sums, "TABLE_BYTES", 4 * 24 * 20)
+    assert np.array_equal(encoder.encode(texts), whole)
 
 
 def test_like_descriptions_are_nearer_than_others(encoder: FastTextEncoder) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from lookalike.catalog import Catalog
 from lookalike.errors import SideError
 from lookalike.side import FastTextEncoder, SideVectors, describe_items
+from lookalike.side.scaling import scaled
 
 
 def unit_rows(count: int, dim: int, seed: int = 0) -> np.ndarray:
@@ -46,9 +47,9 @@ def test_class_vectors_are_those_of_the_definition(labels: list[int], center: bo
     described = {label for label, row in zip(labels, vectors, strict=True) if label >= 0 and row.any()}
     if len(described) < 2:
         with pytest.raises(SideError):
-            side_of(vectors).of_classes(np.array(labels), 5, center=center)
+            side_of(vectors).of_classes(np.array(labels), 5)
         return
-    found = side_of(vectors).of_classes(np.array(labels), 5, center=center)
+    found = side_of(vectors).of_classes(np.array(labels), 5, scaling="centered" if center else "raw")
     expected = np.array(of_classes_in_loops(vectors, labels, 5, center))
     assert found == pytest.approx(expected, abs=1e-5)
     assert expected.any()
@@ -57,7 +58,7 @@ def test_class_vectors_are_those_of_the_definition(labels: list[int], center: bo
 def test_centering_takes_out_what_all_share() -> None:
     common = np.array([[10, 1, 0], [10, 0, 1], [10, -1, -1]], dtype=np.float32)
     side = side_of(common / np.linalg.norm(common, axis=1, keepdims=True))
-    plain = side.of_classes(np.arange(3), 3, center=False)
+    plain = side.of_classes(np.arange(3), 3, scaling="raw")
     centered = side.of_classes(np.arange(3), 3)
     assert (plain @ plain.T).min() > 0.97
     assert (centered @ centered.T)[~np.eye(3, dtype=bool)].max() < 0
@@ -117,6 +118,24 @@ def test_items_can_be_described_by_a_given_encoder() -> None:
 
     side = describe_items(shop(text=["abc", None, "d"]), Lengths())
     assert (side.vectors[:, 0].tolist(), side.maker) == ([3, 0, 1], "lengths")
+
+
+def test_items_can_be_described_by_the_names_of_their_classes() -> None:
+    catalog = shop(label=["red boot", "red boot", "blue bag"])
+    side = describe_items(catalog, column="label", dim=6, epochs=2)
+    assert np.array_equal(side.vectors[0], side.vectors[1])
+    assert not np.array_equal(side.vectors[0], side.vectors[2])
+    with pytest.raises(SideError, match=r"shop.csv has no kind column; set text.column to one it has, or choose"):
+        describe_items(catalog, column="kind")
+
+
+def test_item_vectors_are_scaled_together() -> None:
+    vectors = unit_rows(5, 3)
+    vectors[2] = 0
+    side = side_of(vectors).scaled("centered")
+    assert np.array_equal(side.vectors, scaled(vectors, "centered"))
+    assert side.known.tolist() == [True, True, False, True, True]
+    assert side.maker != "test"
 
 
 def test_a_catalog_without_texts() -> None:

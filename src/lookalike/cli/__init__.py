@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from lookalike.cli import check, demo, embed, evaluate, index, search, train
+from lookalike.cli import check, demo, describe, embed, evaluate, index, search, train
 from lookalike.errors import LookalikeError
 from lookalike.progress import console
 
@@ -21,6 +21,7 @@ app = typer.Typer(
 # In the order of the pipeline, as --help shows them.
 app.command("demo")(demo.demo)
 app.command("check")(check.check)
+app.command("describe")(describe.describe)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("embed")(embed.embed)

@@ -9,8 +9,11 @@ from lookalike.cli import options
 
 if TYPE_CHECKING:
     from lookalike.catalog.check import CatalogReport
+    from lookalike.side.text_report import ClassDistances, TextReport
 
 SHOWN = 10
+#: Characters of a text shown.
+WIDTH = 70
 
 
 def check(
@@ -29,13 +32,16 @@ def check(
     lookalike check pictures/
     lookalike check products.csv --image file --label product --text title
     """
-    found = options.read_catalog(
+    from lookalike.side import text_report
+
+    read = options.read_catalog(
         catalog, item_id=item_id, image=image, label=label, text=text, domain=domain, split=split
-    ).check()
+    )
+    found, described = read.check(), text_report(read)
     if as_json:
-        print(json.dumps(found.to_dict(), indent=2))
+        print(json.dumps(found.to_dict() | {"text": described and described.to_dict()}, indent=2))
     else:
-        print("\n".join(_lines(found)))
+        print("\n".join([*_lines(found), *(_text_lines(described) if described else [])]))
     if not found.usable:
         raise typer.Exit(1)
 
@@ -66,3 +72,37 @@ def _lines(found: "CatalogReport") -> list[str]:
     if found.problems:
         return [*lines, "problems:", *(f"  {problem}" for problem in found.problems)]
     return [*lines, "no problems found"]
+
+
+def _text_lines(found: "TextReport") -> list[str]:
+    """What the descriptions are worth, so that a person can see whether to use them."""
+    lines = [f"text: {found.usable:,} of {found.items:,} items ({found.usable / found.items:.0%}) have a usable one"]
+    if found.commonest is None:
+        return lines
+    spread = ", ".join(f"{name} {count:g}" for name, count in found.words_per_text.items())
+    lines.append(f"  {found.distinct:,} distinct; words per text: {spread}")
+    text, count = found.commonest
+    lines.append(f"  the commonest, of {count:,} items: {text if len(text) <= WIDTH else text[:WIDTH] + '...'}")
+    changed = [f"{step} {count:,}" for step, count in found.cleaning.items() if count]
+    if changed:
+        lines.append(f"  a clean-up would change (distinct texts): {', '.join(changed)}")
+    if found.brands:
+        more = f" and {len(found.brands) - SHOWN:,} more" if len(found.brands) > SHOWN else ""
+        lines.append(f"  brands found: {', '.join(found.brands[:SHOWN])}{more}")
+    return lines + (_class_lines(found.classes) if found.classes else [])
+
+
+def _class_lines(found: "ClassDistances") -> list[str]:
+    lines = [
+        f"  {found.classes:,} classes by text (squared distance, 0 to 4): "
+        + "; ".join(
+            f"{name} {found.mean[name]:.2f} ± {found.deviation[name]:.2f}, hubness {found.hubness[name]:.1f}"
+            for name in found.mean
+        )
+    ]
+    if found.alike:
+        lines.append(f"  {found.alike:,} classes have another one that the text hardly tells apart")
+    for heading, pairs in (("nearest", found.nearest), ("farthest", found.farthest)):
+        lines.append(f"  {heading}:")
+        lines += [f"    {distance:.2f}  {one} - {other}" for one, other, distance in pairs]
+    return lines

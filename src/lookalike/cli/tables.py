@@ -23,6 +23,8 @@ def print_run(run: "Run") -> None:
         {name: {"frozen backbone": both["frozen"], "trained": both["trained"]} for name, both in test.items()}
     )
     print(run.metrics["verdict"])
+    if "words" in run.metrics:
+        print(_words_line(run.metrics["words"]))
     best = run.metrics["best"]
     blend = f", {100 * best['blend']:.0f} % of it blended into the start" if "blend" in best else ""
     print(f"kept: epoch {best['epoch']}{blend}; everything is in {run.directory}")
@@ -57,6 +59,15 @@ def print_match(match: "Match") -> None:
     about = ", ".join(f"{name} {value}" for name, value in known if value is not None)
     # One line each; --json of the search command has everything.
     print(shorten(f"{match.rank:>3}  {match.score:.4f}  {match.item_id}  {about}", LINE_WIDTH, placeholder=" ..."))
+
+
+def _words_line(figures: Metrics) -> str:
+    """Recall@K of descriptions, beside chance."""
+    recall = ", ".join(
+        f"Recall@{name.removeprefix('recall_at_')} {100 * figures[name]:.1f} (chance {100 * chance:.1f})"
+        for name, chance in figures["chance"].items()
+    )
+    return f"search by words: {figures['num_queries']:,} texts of unseen classes -> pictures: {recall} %"
 
 
 def _heading(metric: str) -> str:

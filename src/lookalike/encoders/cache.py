@@ -1,6 +1,5 @@
 """Features of a frozen backbone, computed once and kept: the second run on the same pictures starts in seconds."""
 
-import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,16 +12,8 @@ from lookalike.catalog.images import read_bytes
 from lookalike.encoders.embed import Embedded, backbone_features
 from lookalike.encoders.encoder import Encoder
 from lookalike.errors import ImageError
-from lookalike.files import sha256, written_whole
+from lookalike.files import cache_folder, sha256, written_whole
 from lookalike.progress import note
-
-
-def cache_folder() -> Path:
-    """Where features are kept: $LOOKALIKE_CACHE, or the user's cache folder."""
-    chosen = os.environ.get("LOOKALIKE_CACHE")
-    if chosen:
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lookalike"
 
 
 def cached_features(encoder: Encoder, catalog: Catalog) -> Embedded:

@@ -16,15 +16,21 @@ from lookalike.encoders import backbones, saved
 from lookalike.encoders.backbones import BackboneConfig
 from lookalike.encoders.head import Head
 from lookalike.encoders.transforms import Fit, Preprocessing
+from lookalike.encoders.words import Words
 from lookalike.errors import EncoderError
 from lookalike.files import sha256
 
 
 class Encoder(nn.Module):
-    """Maps pictures to embeddings: unit vectors whose inner product is their similarity."""
+    """Maps pictures to embeddings: unit vectors whose inner product is their similarity.
+
+    With `words` it maps descriptions there too. They are no part of its fingerprint: no picture's embedding depends on
+    them, so what was indexed without them can be searched with them.
+    """
 
     mean: Tensor
     std: Tensor
+    words: Words | None = None
 
     def __init__(self, config: BackboneConfig, backbone: nn.Module, head: Head, preprocessing: Preprocessing) -> None:
         super().__init__()
@@ -148,10 +154,26 @@ class Encoder(nn.Module):
         self.train(was_training)
         return np.concatenate(parts) if parts else np.zeros((0, self.dim), dtype=np.float32)
 
+    def embed_words(self, texts: Sequence[str]) -> np.ndarray:
+        """Texts to where pictures of what they describe lie among the embeddings.
+
+        Returns:
+            float32 [N, D], unit rows.
+
+        Raises:
+            EncoderError: the encoder has no words, or a text holds none that it knows.
+            SideError: its text encoder cannot be loaded.
+        """
+        if self.words is None:
+            raise EncoderError(
+                "this encoder knows no words; train on a catalog with a text column (--text), and index with that run"
+            )
+        return self.words.embed(texts)
+
     def save(self, folder: str | Path) -> Path:
-        """Write `encoder.json` and `weights.safetensors` into `folder`, whole or not at all."""
+        """Write `encoder.json`, `weights.safetensors` and any `words/` into `folder`, whole or not at all."""
         config = {"backbone": asdict(self.config), "dim": self.dim, "preprocessing": asdict(self.preprocessing)}
-        saved.save(Path(folder), config | {"fingerprint": self.fingerprint}, self.state_dict())
+        saved.save(Path(folder), config | {"fingerprint": self.fingerprint}, self.state_dict(), self.words)
         return Path(folder)
 
     @classmethod
@@ -177,6 +199,8 @@ class Encoder(nn.Module):
             raise EncoderError(f"the encoder in {folder} is damaged: {error}") from None
         if encoder.fingerprint != config.get("fingerprint"):
             raise EncoderError(f"{folder / saved.CONFIG} is damaged (its fingerprint is wrong); restore or train again")
+        if "words" in config:
+            encoder.words = Words.load(folder.resolve() / saved.WORDS, config["words"])
         return encoder.eval()
 
     def _fingerprint(self, state: dict[str, Tensor], config: dict[str, object]) -> str:

@@ -1,4 +1,4 @@
-"""An encoder as a folder: weights.safetensors and encoder.json, with checksums; no pickle."""
+"""An encoder as a folder: weights.safetensors and encoder.json, with checksums, and words/ if it has any; no pickle."""
 
 import json
 import shutil
@@ -8,15 +8,17 @@ from typing import Any
 from safetensors import torch as safetensors
 from torch import Tensor
 
+from lookalike.encoders.words import Words
 from lookalike.errors import EncoderError
 from lookalike.files import sha256, write_text
 
 CONFIG = "encoder.json"
 WEIGHTS = "weights.safetensors"
+WORDS = "words"
 FORMAT = 1
 
 
-def save(folder: Path, config: dict[str, Any], state: dict[str, Tensor]) -> None:
+def save(folder: Path, config: dict[str, Any], state: dict[str, Tensor], words: Words | None = None) -> None:
     """Write the folder aside, then put it in place of what stands there."""
     folder = folder.resolve()
     aside = folder.with_name(f".{folder.name}.new")  # the name is always the same, so what a kill left is swept here
@@ -27,6 +29,8 @@ def save(folder: Path, config: dict[str, Any], state: dict[str, Tensor]) -> None
             {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, aside / WEIGHTS
         )
         checksum = sha256((aside / WEIGHTS).read_bytes())
+        if words is not None:
+            config = config | {"words": words.save(aside / WORDS)}
         write_text(aside / CONFIG, json.dumps({"format": FORMAT, "sha256": checksum} | config, indent=2))
         _replace(folder, aside)
     finally:

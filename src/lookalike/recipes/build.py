@@ -1,9 +1,11 @@
 """From settings to things: the only file that knows both."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Any, Literal, get_args, get_origin
 
 import numpy as np
 import torch
@@ -12,14 +14,18 @@ from torch import nn
 from lookalike.catalog import Catalog
 from lookalike.encoders import Encoder
 from lookalike.encoders.backbones import default_input, has_fixed_input
-from lookalike.errors import EncoderError, ImageError, RecipeError, did_you_mean
-from lookalike.losses import LOSSES, Loss
+from lookalike.errors import EncoderError, ImageError, LossInputError, RecipeError, did_you_mean
+from lookalike.losses import LOSSES, REGULARIZERS, Loss, Proxies, SimilarityPreservation, WeightedSum, from_pml
 from lookalike.progress import note
 from lookalike.recipes.recipe import EncoderSettings, LossSettings, Recipe
 
-#: Constructor arguments the run fills in; a recipe cannot set them.
 #: How many pictures are looked at to settle the image size, and the smallest it settles on, in pixels.
 SAMPLED, SMALLEST = 64, 96
+#: What the name of a loss of pytorch-metric-learning begins with.
+PML = "pml."
+#: What can be added to a loss.
+KNOWN = LOSSES | REGULARIZERS
+#: Constructor arguments the run fills in; a recipe cannot set them.
 FILLED_IN = ("num_classes", "dim", "proxies", "class_side_vectors", "class_distances")
 
 
@@ -73,35 +79,95 @@ def frozen_encoder(run: Path) -> Encoder | None:
 
 
 def build_loss(
-    settings: LossSettings, num_classes: int, dim: int, class_side_vectors: Callable[[], np.ndarray]
+    settings: LossSettings,
+    num_classes: int,
+    dim: int,
+    class_side_vectors: Callable[[], np.ndarray],
+    keep_similarities: float = 0.0,
 ) -> Loss:
-    """A new loss for these classes; the text vectors [C, T] are asked for only if it takes them."""
-    loss = LOSSES[settings.name]
-    known = _arguments(loss)
+    """A new loss for these classes, with what is added to it; all of ours with a class table share one.
+
+    The text vectors [C, T] are asked for only if a part takes them, and once.
+    """
+    proxies = cache(partial(Proxies, num_classes, dim))
+    text = cache(class_side_vectors)
+    parts = {
+        name.removeprefix(PML): (weight, _build_part(name, arguments, num_classes, dim, proxies, text))
+        for name, (weight, arguments) in _parts(settings).items()
+    }
+    if keep_similarities:
+        parts["kept"] = (keep_similarities, SimilarityPreservation())
+    return WeightedSum(parts) if len(parts) > 1 else parts[settings.name.removeprefix(PML)][1]
+
+
+def _build_part(
+    name: str,
+    arguments: dict[str, Any],
+    num_classes: int,
+    dim: int,
+    proxies: Callable[[], Proxies],
+    class_side_vectors: Callable[[], np.ndarray],
+) -> Loss:
+    if name.startswith(PML):
+        return from_pml(name.removeprefix(PML), num_classes, dim, **arguments)
+    loss = KNOWN[name]
     filled: dict[str, Any] = {}
-    if "num_classes" in known:
-        filled |= {"num_classes": num_classes, "dim": dim}
-    if "class_side_vectors" in known:
+    known = _arguments(loss)
+    if "proxies" in known:
+        filled["proxies"] = proxies()
+    # A loss that can leave its text out has a switch.
+    switch = known.get("text_margins")
+    if "class_side_vectors" in known and (switch is None or arguments.get("text_margins", switch.default)):
         filled["class_side_vectors"] = torch.from_numpy(class_side_vectors())
-    return loss(**filled, **settings.arguments)
+    return loss(**filled, **arguments)
+
+
+def _parts(settings: LossSettings) -> dict[str, tuple[float, dict[str, Any]]]:
+    """Weight and arguments of the loss and of what is added to it, by name."""
+    added = {name: (part.weight, part.arguments) for name, part in settings.plus.items()}
+    return {settings.name: (1.0, settings.arguments)} | added
 
 
 def check_loss_settings(settings: LossSettings, where: str) -> None:
     """Refuse an unknown loss, an argument its constructor does not have, and a value of another type."""
-    if settings.name not in LOSSES:
-        raise RecipeError(f"{where}: there is no loss {settings.name!r}.{did_you_mean(settings.name, LOSSES)}")
-    known = {name: p for name, p in _arguments(LOSSES[settings.name]).items() if name not in FILLED_IN}
-    for name, value in settings.arguments.items():
-        if name in FILLED_IN:
-            raise RecipeError(f"{where}: loss.{name} is filled in by the run and cannot be set")
-        if name not in known:
-            nearest = did_you_mean(name, known)
-            raise RecipeError(f"{where}: loss.{name} is not a setting of {settings.name}.{nearest}")
-        _check_type(f"{where}: loss.{name}", value, known[name].annotation)
+    _check_part(settings.name, settings.arguments, LOSSES, f"{where}: loss", f"{where}: there is no loss")
+    for name, part in settings.plus.items():
+        if name == settings.name:
+            raise RecipeError(f"{where}: loss.plus.{name} is the loss itself: remove it")
+        _check_part(name, part.arguments, KNOWN, f"{where}: loss.plus.{name}", f"{where}: loss.plus: there is no")
+    tables = [name for name in _parts(settings) if name in LOSSES and "proxies" in _arguments(LOSSES[name])]
+    for name in settings.plus:
+        if not tables and name in REGULARIZERS and "proxies" in _arguments(REGULARIZERS[name]):
+            raise RecipeError(
+                f"{where}: loss.plus.{name} needs the proxies of a loss, and {settings.name} has none here: take "
+                f"loss.name = 'normalized_softmax', or remove it"
+            )
+
+
+def _check_part(name: str, arguments: dict[str, Any], table: Mapping[str, type[Loss]], place: str, absent: str) -> None:
+    for key in (*FILLED_IN, "name"):
+        if key in arguments:
+            raise RecipeError(f"{place}.{key} is filled in by the run and cannot be set")
+    if name.startswith(PML):
+        try:
+            with torch.random.fork_rng(devices=[]):
+                from_pml(name.removeprefix(PML), 2, 2, **arguments)
+        except LossInputError as error:
+            raise RecipeError(f"{place}: {error}") from None
+        return
+    if name not in table:
+        raise RecipeError(f"{absent} {name!r}.{did_you_mean(name, table)}")
+    known = {key: p for key, p in _arguments(table[name]).items() if key not in FILLED_IN}
+    for key, value in arguments.items():
+        if key not in known:
+            raise RecipeError(f"{place}.{key} is not a setting of {name}.{did_you_mean(key, known)}")
+        _check_type(f"{place}.{key}", value, known[key].annotation)
 
 
 def _check_type(name: str, value: object, wanted: Any) -> None:
-    if get_origin(wanted) is not None and type(value) in {type(choice) for choice in get_args(wanted)}:
+    if isinstance(wanted, UnionType):  # what may be left out
+        (wanted,) = (kind for kind in get_args(wanted) if kind is not NoneType)
+    if get_origin(wanted) is Literal:
         if value not in get_args(wanted):
             raise RecipeError(f"{name} = {value!r}: choose one of {', '.join(map(str, get_args(wanted)))}")
     elif wanted is float:

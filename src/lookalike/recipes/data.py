@@ -13,6 +13,8 @@ from lookalike.errors import CatalogError, EvaluationError
 from lookalike.evaluation import Protocol, protocols_for
 from lookalike.progress import note
 from lookalike.recipes.recipe import Recipe
+from lookalike.recipes.weak_labels import with_weak_labels
+from lookalike.side.weak_labels import WeakLabels
 
 SHOWN = 5
 
@@ -72,11 +74,13 @@ class LabeledItems:
         catalog: of N items.
         labels: int64 [N], class numbers.
         test: bool [N].
+        weak: what the labels of the training items were made from, if from descriptions.
     """
 
     catalog: Catalog
     labels: np.ndarray
     test: np.ndarray
+    weak: WeakLabels | None = None
 
 
 def labeled_items(recipe: Recipe, catalog: Catalog) -> LabeledItems:
@@ -84,13 +88,20 @@ def labeled_items(recipe: Recipe, catalog: Catalog) -> LabeledItems:
 
     Raises:
         CatalogError: no labels, a class both in train and in test, or too little to train on.
+        SideError: weak labels are asked for, and the descriptions give none.
     """
+    weak = None
+    if recipe.weak_labels.how != "off":
+        catalog, weak = with_weak_labels(recipe, catalog)
     if "label" not in catalog:
-        raise CatalogError(f"{catalog.name} has no labels; name the column with label=... (--label)")
+        raise CatalogError(
+            f"{catalog.name} has no labels; name the column with label=... (--label), or learn from the descriptions: "
+            "weak_labels.how = 'near' (see lookalike describe)"
+        )
     labels, _ = catalog.label_numbers()
     test, kept = _test_items(catalog, labels, recipe)
     _check_classes(catalog.name, labels[kept & ~test])
-    return LabeledItems(catalog.take(np.flatnonzero(kept)), labels[kept], test[kept])
+    return LabeledItems(catalog.take(np.flatnonzero(kept)), labels[kept], test[kept], weak)
 
 
 def prepare(recipe: Recipe, items: LabeledItems, encoder: Encoder) -> RunData:

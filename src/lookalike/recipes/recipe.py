@@ -1,15 +1,19 @@
 """Recipe: all settings of a run, from a TOML file; an unknown key is an error with the nearest name."""
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError, field_validator
 
 from lookalike.errors import RecipeError, did_you_mean
 from lookalike.files import write_text
+from lookalike.side.pretrained import Pooling
+from lookalike.side.scaling import Scaling
+from lookalike.side.text_encoders import NEED_MODEL, EncoderName
 from lookalike.training.settings import TrainingSettings
 
 SHIPPED = Path(__file__).parent
@@ -35,23 +39,60 @@ class EncoderSettings(_Part):
 
 
 class TextSettings(_Part):
-    """The `[text]` part: the fastText model trained on the catalog's descriptions."""
+    """The `[text]` part: what makes vectors of the descriptions, and how they are scaled."""
 
+    encoder: EncoderName = "fasttext"
+    #: A .bin or .vec file (fasttext_file); a folder or a name on the Hub (sentence, static).
+    model: str = ""
+    #: What describes an item; "label" takes the name of its class.
+    column: str = "text"
+    #: Steps of the clean-up: html, sizes, codes, brands; lookalike check counts what each would change.
+    clean: list[Literal["html", "sizes", "codes", "brands"]] = []
+    scaling: Scaling = "centered"
+    #: Of fasttext and tfidf; a model has its own.
     dim: PositiveInt = 64
-    epochs: PositiveInt = 20
+    #: Of fasttext; 0: as many as it takes to read 500,000 words, and 20 at least.
+    epochs: NonNegativeInt = 0
+    #: Of sentence: mean, cls or max; empty: the model's own.
+    pooling: Pooling = ""
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What `make_text_encoder` takes beside a name and the texts."""
+        return self.model_dump(include={"model", "dim", "epochs", "pooling", "clean"})
 
 
-class LossSettings(BaseModel):
-    """The `[loss]` part: a name; every other key is an argument of that loss's constructor."""
+class _Open(BaseModel):
+    """Every key that is no field is an argument of a constructor."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
-
-    name: str = "normalized_softmax"
 
     @property
     def arguments(self) -> dict[str, Any]:
         """The other keys."""
         return dict(self.model_extra or {})
+
+
+class PlusSettings(_Open):
+    """A `[loss.plus.NAME]` part: a loss or regularizer that is added, times its weight."""
+
+    weight: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+
+
+class LossSettings(_Open):
+    """The `[loss]` part: a name, the arguments of that loss's constructor, and what is added to it."""
+
+    name: str = "normalized_softmax"
+    plus: dict[str, PlusSettings] = {}
+
+    @field_validator("plus", mode="before")
+    @classmethod
+    def _with_dotted_names(cls, plus: Any) -> Any:
+        """[loss.plus.pml.NAME] is a table in a table to TOML, and "pml.NAME" to us."""
+        if not isinstance(plus, dict) or not isinstance(plus.get("pml"), dict):
+            return plus
+        names = {name: table for name, table in plus.items() if name != "pml"}
+        return names | {f"pml.{name}": table for name, table in plus["pml"].items()}
 
 
 class EvaluationSettings(_Part):
@@ -62,6 +103,20 @@ class EvaluationSettings(_Part):
     test_share: float = Field(default=0.5, gt=0, lt=1)
 
 
+class WeakLabelSettings(_Part):
+    """The `[weak_labels]` part: training labels from descriptions; see `side.weak_labels`."""
+
+    #: off: the catalog's labels. Any other: its labels never reach training; they judge, where it has them.
+    how: Literal["off", "same_text", "near", "clusters"] = "off"
+    #: near: least cosine of two texts; distinct texts a class may join.
+    similarity: float = Field(default=0.9, gt=0, lt=1)
+    max_texts: PositiveInt = 50
+    #: clusters: items in one, on average.
+    items_per_class: PositiveInt = 20
+    #: Classes of fewer items are dissolved.
+    smallest: PositiveInt = 2
+
+
 class Recipe(_Part):
     """All settings of a run. Immutable: `override` gives a new one."""
 
@@ -70,6 +125,7 @@ class Recipe(_Part):
     loss: LossSettings = LossSettings()
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    weak_labels: WeakLabelSettings = WeakLabelSettings()
 
     @classmethod
     def load(cls, path: str | Path) -> "Recipe":
@@ -93,7 +149,7 @@ class Recipe(_Part):
     def override(self, settings: Mapping[str, Any]) -> "Recipe":
         """A recipe with some settings changed, by dotted name: `override({"loss.scale": 30})`.
 
-        Naming another loss drops the arguments of the present one.
+        Naming another loss drops the arguments of the present one and what is added to it.
 
         Raises:
             RecipeError: a setting is unknown or out of range.
@@ -102,10 +158,15 @@ class Recipe(_Part):
         if settings.get("loss.name", self.loss.name) != self.loss.name:
             content["loss"] = {}
         for name, value in settings.items():
-            part, _, key = name.partition(".")
-            if not key:
+            *tables, key = re.split(r"(?<!\.pml)\.", name)  # "pml.NAME" is one name, in loss.plus
+            if not (tables and all(tables) and key):
                 raise RecipeError(f"a setting is named PART.KEY, like training.epochs, not {name!r}")
-            content.setdefault(part, {})[key] = value
+            place = content
+            for table in tables:
+                place = place.setdefault(table, {})
+                if not isinstance(place, dict):
+                    raise RecipeError(f"{name} cannot be set: {table} is {place!r}, and holds no settings")
+            place[key] = value
         return self._parsed(content, "the settings given")
 
     def save(self, path: str | Path) -> None:
@@ -121,6 +182,9 @@ class Recipe(_Part):
         from lookalike.recipes.build import check_loss_settings
 
         check_loss_settings(recipe.loss, where)
+        text = recipe.text
+        if text.encoder in NEED_MODEL and not text.model:
+            raise RecipeError(f"{where}: text.encoder = {text.encoder!r} needs text.model: a file, a folder or a name")
         return recipe
 
 

@@ -12,13 +12,15 @@ from lookalike.catalog import Catalog
 from lookalike.catalog.batches import ClassBatches
 from lookalike.encoders import Augmentation, Encoder
 from lookalike.errors import TrainingError
-from lookalike.losses import Loss, Proxies, SimilarityPreservation, WeightedSum
+from lookalike.losses import Loss, Proxies
+from lookalike.losses.lines import Lines
 from lookalike.progress import note
 from lookalike.recipes.build import build_encoder, build_loss, with_image_size
 from lookalike.recipes.data import RunData, labeled_items, prepare
 from lookalike.recipes.judge import judge, metrics_of, report, validation_score
 from lookalike.recipes.recipe import Recipe
-from lookalike.side import SideVectors, describe_items
+from lookalike.recipes.words import fit_words
+from lookalike.side import SideVectors, describe_items, make_text_encoder, texts_of
 from lookalike.training.fit import Fit, Row, TrainingItems, fit
 from lookalike.training.inputs import FeatureInputs, Inputs, PictureInputs
 from lookalike.training.run import ENCODER, RECIPE, REPORT, Run, append_history, begin, write_metrics
@@ -53,8 +55,12 @@ def train(recipe: Recipe, catalog: Catalog | str | Path, directory: str | Path |
     batches = _items(recipe, data, encoder, loss, start)
     recipe.save(directory / RECIPE)  # nothing is left behind by what was refused so far
     result = _fit(recipe, data, encoder, loss, batches, directory)
+    words = fit_words(recipe, data, encoder)
+    encoder.save(directory / ENCODER)
     judged = judge(recipe, data, encoder)
     metrics = metrics_of(recipe, data, encoder, result, judged) | {"seconds": round(time.monotonic() - started, 1)}
+    metrics |= {"words": words} if words else {}
+    metrics |= {"weak_labels": items.weak.to_dict()} if items.weak else {}
     write_metrics(directory, metrics)
     if judged.protocols:
         report(directory / REPORT, data, judged, metrics)
@@ -76,11 +82,13 @@ def _loss(recipe: Recipe, data: RunData, start: np.ndarray) -> Loss:
     num_classes = int(labels.max()) + 1
 
     def class_side_vectors() -> np.ndarray:
-        return _side_vectors(recipe, data).of_classes(labels, num_classes)
+        return _side_vectors(recipe, data).of_classes(labels, num_classes, scaling=recipe.text.scaling)
 
-    loss = build_loss(recipe.loss, num_classes, start.shape[1], class_side_vectors)
+    kept = recipe.training.keep_similarities
+    loss = build_loss(recipe.loss, num_classes, start.shape[1], class_side_vectors, kept)
     tables = [module for module in loss.modules() if isinstance(module, Proxies)]
-    if not tables and (np.bincount(labels).max() < 2 or recipe.training.images_per_class < 2):
+    has_table = any(True for _ in loss.parameters())  # of proxies, ours or another library's
+    if not has_table and (np.bincount(labels).max() < 2 or recipe.training.images_per_class < 2):
         raise TrainingError(
             f"{recipe.loss.name} compares pictures of one class, and here no batch has two of one: give more pictures "
             "per class (and training.images_per_class of at least 2), or take loss.name = 'normalized_softmax'"
@@ -88,15 +96,16 @@ def _loss(recipe: Recipe, data: RunData, start: np.ndarray) -> Loss:
     for proxies in tables:
         # Else the first steps would pull the geometry to wherever chance put the proxies.
         proxies.start_at(_class_means(start, labels))
-    if recipe.training.keep_similarities == 0:
-        return loss
-    return WeightedSum(
-        {recipe.loss.name: (1.0, loss), "kept": (recipe.training.keep_similarities, SimilarityPreservation())}
-    )
+    for module in loss.modules():
+        if isinstance(module, Lines):
+            module.start_at(torch.from_numpy(start), torch.from_numpy(labels))
+    return loss
 
 
 def _side_vectors(recipe: Recipe, data: RunData) -> SideVectors:
-    return describe_items(data.training_catalog, dim=recipe.text.dim, epochs=recipe.text.epochs)
+    texts = texts_of(data.training_catalog, recipe.text.column)
+    encoder = make_text_encoder(recipe.text.encoder, texts, **recipe.text.arguments)
+    return describe_items(data.training_catalog, encoder, column=recipe.text.column)
 
 
 def _class_means(embeddings: np.ndarray, labels: np.ndarray) -> torch.Tensor:
@@ -106,7 +115,9 @@ def _class_means(embeddings: np.ndarray, labels: np.ndarray) -> torch.Tensor:
 
 def _items(recipe: Recipe, data: RunData, encoder: Encoder, loss: Loss, start: np.ndarray) -> TrainingItems:
     settings = recipe.training
-    side_vectors = _side_vectors(recipe, data).vectors if "side_vectors" in loss.inputs else None
+    side_vectors = None
+    if "side_vectors" in loss.inputs:
+        side_vectors = _side_vectors(recipe, data).scaled(recipe.text.scaling).vectors
     inputs: Inputs = FeatureInputs(data.features[data.training])
     if settings.tune_backbone:
         augmentation = Augmentation(settings.min_crop, flip=settings.flip)

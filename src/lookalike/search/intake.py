@@ -49,6 +49,9 @@ class PictureEncoder(Protocol):
     def embed(self, images: Sequence[str | Path | bytes | Image.Image], batch_size: int = 64) -> np.ndarray:
         """Pictures to unit rows, float32 [N, dim]."""
 
+    def embed_words(self, texts: Sequence[str]) -> np.ndarray:
+        """Texts to unit rows, float32 [N, dim], or an EncoderError."""
+
     def save(self, folder: str | Path) -> object:
         """Write it into `folder`."""
 

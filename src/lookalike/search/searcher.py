@@ -21,7 +21,7 @@ ENCODER = "encoder"
 
 
 class Index:
-    """Pictures that can be searched by likeness.
+    """Pictures that can be searched by likeness, and by words if its encoder knows any.
 
     On disk it is a folder with `manifest.json`, `encoder/` (a copy, so that the folder is all one needs) and a LanceDB
     table.
@@ -108,23 +108,35 @@ class Index:
         return self._stored.remove(item_ids)
 
     def search(
-        self, *, image: ImageSource | None = None, item_id: str | None = None, k: int = 10, where: str | None = None
+        self,
+        *,
+        image: ImageSource | None = None,
+        item_id: str | None = None,
+        words: str | None = None,
+        k: int = 10,
+        where: str | None = None,
     ) -> list[Match]:
-        """The `k` items most like a picture, or like an item of the index (which is not among them); best first.
+        """The `k` items most like a picture, an item of the index (which is not among them) or a description.
+
+        Best first. What a description finds has lower scores than what a picture finds: compare them within a search.
 
         Args:
             image: a path, the encoded bytes, or a Pillow image.
             item_id: an item of the index, instead of `image`.
+            words: a description, instead; the encoder must have been trained on a catalog with descriptions.
             k: how many; fewer if there are not so many.
             where: only items that fulfil this, e.g. "price < 50 and color in ('red', 'blue')"; see `index.filters`.
 
         Raises:
             ImageError: the picture cannot be read.
-            StoredIndexError: neither or both of image and item_id are given, there is no such item, or k < 1.
+            EncoderError: the encoder knows no words, or none of these.
+            StoredIndexError: not one of image, item_id and words is given, or more; there is no such item, or k < 1.
             FilterError: `where` cannot be understood.
         """
-        if (image is None) == (item_id is None):
-            raise StoredIndexError("search by image=... or by item_id=..., one of the two")
+        if [image, item_id, words].count(None) != 2:
+            raise StoredIndexError("search by image=..., by item_id=... or by words=..., one of the three")
+        if words is not None:
+            return _matches(self._stored.search(self._encoder.embed_words([words]), k, where)[0])
         if item_id is None:
             assert image is not None
             return _matches(self._stored.search(self._vector_of(image), k, where)[0])

@@ -1,18 +1,25 @@
 """Text to vectors, behind one protocol."""
 
-import re
-import tempfile
-import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from lookalike.errors import SideError
-from lookalike.files import sha256
+from lookalike.errors import SideError, did_you_mean
+from lookalike.side.cleaned import CleanedEncoder
+from lookalike.side.cleaning import Cleaning
+from lookalike.side.fasttext import FastTextEncoder
+from lookalike.side.fasttext_file import FastTextBinary, WordTable, fasttext_file
+from lookalike.side.pretrained import Pooling
+from lookalike.side.sentence import SentenceEncoder
+from lookalike.side.static import StaticEncoder
+from lookalike.side.stored import read_folder
+from lookalike.side.tfidf import TfidfEncoder
 
-WORD = re.compile(r"[^\W_]+")
+EncoderName = Literal["fasttext", "fasttext_file", "sentence", "static", "tfidf"]
+#: These were trained elsewhere.
+NEED_MODEL = ("fasttext_file", "sentence", "static")
 
 
 class TextEncoder(Protocol):
@@ -29,81 +36,69 @@ class TextEncoder(Protocol):
     def encode(self, texts: Sequence[str | None]) -> np.ndarray:
         """float32 [N, T], unit rows; a row of zeros where a text holds no word."""
 
+    def save(self, folder: Path) -> None:
+        """Write it as a folder that `load_text_encoder` reads."""
 
-class FastTextEncoder:
-    """Subword vectors (fastText, skip-gram) trained on the catalog's own descriptions; no download.
 
-    A text's vector is the sum of its words' vectors, made unit length (Zhao et al., arXiv 1909.12939
-    [reported]). Words never seen get vectors from their letters.
+#: What a saved encoder's `kind` stands for; each has `load(folder, config)`.
+SAVED_KINDS: dict[str, Any] = {
+    "fasttext": FastTextEncoder,
+    "fasttext_binary": FastTextBinary,
+    "word_table": WordTable,
+    "sentence": SentenceEncoder,
+    "static": StaticEncoder,
+    "tfidf": TfidfEncoder,
+    "cleaned": CleanedEncoder,
+}
+
+
+def make_text_encoder(
+    name: EncoderName,
+    texts: Sequence[str | None],
+    *,
+    model: str = "",
+    dim: int = 64,
+    epochs: int = 0,
+    pooling: Pooling = "",
+    clean: Sequence[str] = (),
+) -> TextEncoder:
+    """An encoder for these texts, trained on them or made before.
+
+    Args:
+        name: "fasttext" and "tfidf" learn from the texts; the others need `model`.
+        texts: the descriptions of the catalog.
+        model: a .bin or .vec file for "fasttext_file"; a folder or a name on the Hub for "sentence" and "static".
+        dim: T, of "fasttext" and "tfidf"; a model has its own.
+        epochs: of "fasttext"; 0: as many as it takes.
+        pooling: of "sentence".
+        clean: steps of the clean-up; see `Cleaning`.
+
+    Raises:
+        SideError: no such encoder or step, a package or the model is missing, or the texts hold no word.
     """
-
-    def __init__(self, model: Any, fingerprint: str) -> None:
-        self._model = model
-        self._fingerprint = fingerprint
-
-    @classmethod
-    def fit(cls, texts: Sequence[str | None], dim: int = 64, epochs: int = 20) -> "FastTextEncoder":
-        """Train on these texts; the same texts and settings give the same vectors.
-
-        Args:
-            texts: descriptions; each distinct one is used once, so that products with many pictures do not weigh more.
-            dim: T, length of a vector.
-            epochs: passes over the texts.
-
-        Raises:
-            SideError: floret is not installed, or the texts hold no word.
-        """
-        floret = _floret()
-        lines = [" ".join(words(text)) for text in dict.fromkeys(texts)]
-        lines = [line for line in lines if line]
-        if not lines:
-            raise SideError("the descriptions hold no word; fill the text column, or choose a loss without text")
-        settings = {"dim": dim, "epoch": epochs, "minCount": 1, "minn": 3, "maxn": 5, "bucket": 50_000}
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "descriptions.txt"
-            file.write_text("\n".join(lines) + "\n", encoding="utf-8")
-            # One thread: more of them update the same vectors in whatever order, and runs would differ.
-            model = floret.train_unsupervised(str(file), model="skipgram", thread=1, verbose=0, **settings)
-        return cls(model, sha256(str(sorted(settings.items())).encode(), "\n".join(lines).encode()))
-
-    @property
-    def dim(self) -> int:
-        """T, length of a vector."""
-        return int(self._model.get_dimension())
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of the settings and the texts it was trained on."""
-        return self._fingerprint
-
-    def encode(self, texts: Sequence[str | None]) -> np.ndarray:
-        """float32 [N, T], unit rows; a row of zeros where a text holds no word."""
-        distinct = {text: number for number, text in enumerate(dict.fromkeys(texts))}
-        vectors = np.stack([self._encode_one(text) for text in distinct]) if distinct else np.zeros((0, self.dim))
-        rows = vectors[[distinct[text] for text in texts]]
-        return np.ascontiguousarray(rows, dtype=np.float32)
-
-    def _encode_one(self, text: str | None) -> np.ndarray:
-        total = np.zeros(self.dim)
-        for word in words(text):
-            total += self._model.get_word_vector(word)
-        length = np.linalg.norm(total)
-        return total / length if length > 0 else total
+    cleaning = Cleaning.learn(clean, texts)
+    makers: dict[str, Callable[[list[str | None]], TextEncoder]] = {
+        "fasttext": lambda cleaned: FastTextEncoder.fit(cleaned, dim, epochs),
+        "fasttext_file": lambda cleaned: fasttext_file(model, cleaned),
+        "sentence": lambda _: SentenceEncoder(model, pooling),
+        "static": lambda _: StaticEncoder(model),
+        "tfidf": lambda cleaned: TfidfEncoder.fit(cleaned, dim),
+    }
+    if name not in makers:
+        raise SideError(f"there is no text encoder {name!r}.{did_you_mean(name, makers)}")
+    encoder = makers[name]([cleaning(text) for text in texts])
+    return CleanedEncoder(encoder, cleaning) if cleaning.steps else encoder
 
 
-def words(text: str | None) -> list[str]:
-    """The words of a text: lower case, punctuation dropped.
+def load_text_encoder(folder: Path | str) -> TextEncoder:
+    """The text encoder that `save` wrote.
 
-    >>> words("Red T-Shirt, 100% cotton!")
-    ['red', 't', 'shirt', '100', 'cotton']
+    Raises:
+        SideError: there is none, it is damaged, or the model it refers to is gone or another.
     """
-    # One form of each letter: an "é" may be written as one sign or as two, of which the second is no letter.
-    return WORD.findall(unicodedata.normalize("NFKC", text).lower()) if text else []
-
-
-def _floret() -> Any:
-    try:
-        import floret
-    except ImportError:
-        raise SideError("text vectors need the package floret: pip install 'lookalike[text]'") from None
-    return floret
+    config = read_folder(Path(folder))
+    kind = config.get("kind")
+    if kind not in SAVED_KINDS:
+        raise SideError(f"{folder} holds a text encoder of kind {kind!r}.{did_you_mean(str(kind), SAVED_KINDS)}")
+    encoder: TextEncoder = SAVED_KINDS[kind].load(Path(folder), config)
+    return encoder
