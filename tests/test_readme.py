@@ -56,7 +56,15 @@ def test_shell_lines_parse(line: str) -> None:
 
 
 def test_there_are_commands_to_test() -> None:
-    assert {line.split()[1] for line in commands()} == {"check", "train", "evaluate", "embed", "index", "search"}
+    assert {line.split()[1] for line in commands()} == {
+        "check",
+        "describe",
+        "train",
+        "evaluate",
+        "embed",
+        "index",
+        "search",
+    }
 
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
