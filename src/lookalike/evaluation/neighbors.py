@@ -19,8 +19,8 @@ PER_CANDIDATE = 32
 GROUP = 64
 #: Candidates beyond the depth at the first look; wider ones follow where so many lie too near.
 SLACK = {"float32": 8, "bfloat16": 24}
-#: bool [b, n], which of the gallery rows `numbers` [b, n] come first among equal cosines of the queries `rows` [b].
-TieKey = Callable[[Tensor, Tensor], Tensor]
+#: bool [b, n], which of the gallery rows `numbers` [b, n] are of one kind to the queries `rows` [b], such as right.
+Kinds = Callable[[Tensor, Tensor], Tensor]
 
 
 class Block(NamedTuple):
@@ -67,7 +67,8 @@ def neighbor_blocks(
     exclude: Tensor | None = None,
     groups: tuple[Tensor, Tensor] | None = None,
     precision: Precision = "float32",
-    first_of_ties: TieKey | None = None,
+    first_of_ties: Kinds | None = None,
+    kinds: Kinds | None = None,
     block: int | None = None,
 ) -> Iterator[Block]:
     """Nearest gallery rows of all queries in one pass, a block of queries at a time, deepest first.
@@ -84,6 +85,7 @@ def neighbor_blocks(
         groups: int64 [Q] and [G]; a query does not see gallery rows of its own group.
         precision: of the fast product. "bfloat16" where the hardware has it (AVX512-BF16, AMX; TF32 on a GPU).
         first_of_ties: who comes first among equal cosines, before the gallery number decides.
+        kinds: only the order between the two kinds matters, so that most candidates need not be scored again.
         block: numbers held at one time, about; `BLOCK` by default.
 
     Raises:
@@ -116,7 +118,7 @@ def neighbor_blocks(
                 crowded.append(rows[alike])
                 rows, values, numbers = rows[~alike], values[~alike], numbers[~alike]
             if len(rows):
-                yield _ranked(Block(rows, numbers, values), x, y, depth, margin, first_of_ties)
+                yield _ranked(Block(rows, numbers, values), x, y, depth, margin, first_of_ties, kinds)
         todo, slack = torch.cat(crowded) if crowded else todo[:0], 8 * slack
 
 
@@ -149,12 +151,16 @@ def _steps(todo: Tensor, depths: Tensor, slack: int, gallery: int, block: int) -
         start += step
 
 
-def _ranked(found: Block, x: Tensor, y: Tensor, depth: int, margin: float, first_of_ties: TieKey | None) -> Block:
+def _ranked(
+    found: Block, x: Tensor, y: Tensor, depth: int, margin: float, first_of_ties: Kinds | None, kinds: Kinds | None
+) -> Block:
     """The first `depth` of the candidates, those that might change places scored again in float64."""
     rows, numbers, values = found
     scores = values.double()
     apart = torch.nn.functional.pad(values[:, :-1] - values[:, 1:] > margin, (1, 1), value=True)
     near = ~(apart[:, 1:] & apart[:, :-1]) & torch.isfinite(values)
+    if kinds is not None:
+        near &= _mixed(apart[:, :-1].cumsum(dim=1) - 1, kinds(rows, numbers))
     query, place = near.nonzero(as_tuple=True)
     scores[query, place] = exact(x, y, rows[query], numbers[query, place])
     # Sorted by the least of keys first, each time keeping the order of equals.
@@ -163,3 +169,9 @@ def _ranked(found: Block, x: Tensor, y: Tensor, depth: int, margin: float, first
         order = order.gather(1, (~first_of_ties(rows, numbers.gather(1, order))).byte().argsort(dim=1, stable=True))
     order = order.gather(1, scores.gather(1, order).argsort(dim=1, descending=True, stable=True))[:, :depth]
     return Block(rows, numbers.gather(1, order), scores.gather(1, order).clamp_max(1).float())
+
+
+def _mixed(runs: Tensor, kinds: Tensor) -> Tensor:
+    """Which candidates [b, n] are in a run with both kinds: bool, from the number of the run of each."""
+    of_kind, of_other = (torch.zeros_like(runs).scatter_add_(1, runs, kind.to(runs)) for kind in (kinds, ~kinds))
+    return ((of_kind > 0) & (of_other > 0)).gather(1, runs)

@@ -97,6 +97,7 @@ def retrieval_metrics(
         groups=apart,
         precision=precision,
         first_of_ties=favored[ties],
+        kinds=None if rerank else relevance.hits,
         block=memory_mb * 2**17,  # half of it in float32 numbers: the rest is what is made of them
     ):
         block = rerank(block) if rerank else block
