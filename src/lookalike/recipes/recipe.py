@@ -41,7 +41,7 @@ class EncoderSettings(_Part):
 class TextSettings(_Part):
     """The `[text]` part: what makes vectors of the descriptions, and how they are scaled."""
 
-    encoder: EncoderName = "fasttext"
+    encoder: EncoderName = "tfidf"
     #: A .bin or .vec file (fasttext_file); a folder or a name on the Hub (sentence, static).
     model: str = ""
     #: What describes an item; "label" takes the name of its class.
