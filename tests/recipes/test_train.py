@@ -100,7 +100,7 @@ def test_the_weights_kept_are_those_with_the_best_score(recipe: Recipe, shop: Ca
 def test_the_report_stands_alone(recipe: Recipe, shop: Catalog, tmp_path: Path) -> None:
     train(recipe, shop, tmp_path / "run")
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
-    assert "http" not in page
+    assert "http:" not in page and "https:" not in page
     assert page.count("data:image/jpeg;base64") > 20
     assert "Recall@1" in page
     assert "frozen backbone" in page

@@ -39,7 +39,9 @@ def training_curves(history: Sequence[Mapping[str, Any]], best: Mapping[str, Any
     """
     epochs = [row for row in history if "blend" not in row]
     names = sorted({name for row in epochs for name in row.get("terms", {})})
-    terms = {name: [[row["epoch"], row["terms"][name]] for row in epochs if name in row.get("terms", {})] for name in names}
+    terms = {
+        name: [[row["epoch"], row["terms"][name]] for row in epochs if name in row.get("terms", {})] for name in names
+    }
     return {
         "validation": _finite([[row["epoch"], row["validation"]] for row in epochs if row["validation"] is not None]),
         "terms": {name: _finite(points) for name, points in terms.items()},

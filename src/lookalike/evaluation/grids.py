@@ -53,6 +53,8 @@ def grids(
 
 def _row(row: Row, first_hit: int, map_at_r: float, shown: Shown) -> dict[str, Any]:
     found = zip(row.neighbors, row.cosines, row.right, strict=True)
+    if True in row.right:
+        first_hit = row.right.index(True) + 1  # also where the judging did not look that far
     return {
         "query": shown.add(row.query),
         "first_hit": first_hit if first_hit < LAST_RANK else None,

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-#: Bins of cosines from -1 to 1, and of densities from 0 to 1.
-BINS = 100
+#: Of cosines from -1 to 1, and of densities from 0 to 1.
+BINS = {"cosine": 80, "density": 25}
 #: Items whose pairs are counted: whole classes drawn until there are so many.
 ITEMS = 5000
 #: Classes whose density is told, and items of each: more are drawn from.
@@ -23,12 +23,12 @@ def similarities(embeddings: np.ndarray, labels: np.ndarray, seed: int = 0) -> d
         seed: of the classes drawn.
 
     Returns:
-        Shares by bin [BINS] (of each kind their sum is 1), and the mean cosine of each kind; None where there is no
+        Shares by bin (of each kind their sum is 1), and the mean cosine of each kind; None where there is no
         such pair.
     """
     rows = _whole_classes(labels, seed)
     unit, numbers = _unit(embeddings[rows]), labels[rows]
-    counts, sums = np.zeros((2, BINS), dtype=np.int64), np.zeros(2)
+    counts, sums = np.zeros((2, BINS["cosine"]), dtype=np.int64), np.zeros(2)
     for start in range(0, len(rows), 500):
         part = slice(start, start + 500)
         cosines = unit[part] @ unit[start:].T
@@ -36,7 +36,7 @@ def similarities(embeddings: np.ndarray, labels: np.ndarray, seed: int = 0) -> d
         above = np.triu(np.ones(cosines.shape, dtype=bool), 1)
         same = numbers[part, None] == numbers[start:]
         for kind, chosen in enumerate((same & above, ~same & above)):
-            counts[kind] += np.histogram(cosines[chosen].clip(-1, 1), BINS, (-1, 1))[0]
+            counts[kind] += np.histogram(cosines[chosen].clip(-1, 1), BINS["cosine"], (-1, 1))[0]
             sums[kind] += cosines[chosen].sum(dtype=np.float64)
     found: dict[str, Any] = {"items": len(rows)}
     for kind, name in enumerate(("same", "different")):
@@ -58,12 +58,12 @@ def class_densities(embeddings: np.ndarray, labels: np.ndarray, seed: int = 0) -
         seed: of the classes and items drawn where there are many.
 
     Returns:
-        Shares by bin [BINS], the mean and the number of classes; None as shares where no class has two items.
+        Shares by bin, the mean and the number of classes; None as shares where no class has two items.
     """
     densities = np.array([_density(_unit(embeddings[rows])) for rows in _classes_of_several(labels, seed)])
     if not len(densities):
         return {"classes": 0, "shares": None, "mean": None}
-    shares = np.histogram(densities, BINS, (0, 1))[0] / len(densities)
+    shares = np.histogram(densities, BINS["density"], (0, 1))[0] / len(densities)
     return {"classes": len(densities), "shares": shares.round(6).tolist(), "mean": float(densities.mean())}
 
 

@@ -112,15 +112,48 @@ def judge_models(
         CatalogError: the catalog has no labels.
         EvaluationError: no query has anything to find.
     """
+    return embed_models(models, catalog, batch_size).judge(k)
+
+
+@dataclass(frozen=True)
+class ModelEmbeddings:
+    """What several models make of the items that some protocols look at.
+
+    Attributes:
+        catalog: those items, N of them.
+        labels: int64 [N].
+        protocols: who queries whom, as rows of that catalog.
+        embeddings: model name -> float32 [N, D].
+    """
+
+    catalog: Catalog
+    labels: np.ndarray
+    protocols: list[Protocol]
+    embeddings: dict[str, np.ndarray]
+
+    def judge(self, k: Sequence[int]) -> dict[str, dict[str, Retrieval]]:
+        """The figures: protocol name -> model name."""
+        return {
+            protocol.name: {name: protocol.judge(x, self.labels, k) for name, x in self.embeddings.items()}
+            for protocol in self.protocols
+        }
+
+
+def embed_models(models: Mapping[str, Encoder], catalog: Catalog, batch_size: int = 64) -> ModelEmbeddings:
+    """Embed the test items of a catalog, or all if it has no split, with several encoders.
+
+    Raises:
+        CatalogError: the catalog has no labels.
+        EvaluationError: no query has anything to find.
+    """
     # Training items are embedded only where a protocol has them as distractors.
     needed = [protocol.rows for protocol in _protocols_of(catalog)]
     catalog = catalog.take(np.unique(np.concatenate(needed)))
     embedded = {name: embed_catalog(encoder, catalog, batch_size) for name, encoder in models.items()}
     catalog = catalog.take(next(iter(embedded.values())).rows)
     labels, _ = catalog.label_numbers()
-    protocols = _protocols_of(catalog)
-    judged = {name: judge_all(protocols, found.embeddings, labels, k) for name, found in embedded.items()}
-    return {protocol.name: {name: judged[name][protocol.name] for name in models} for protocol in protocols}
+    embeddings = {name: found.embeddings for name, found in embedded.items()}
+    return ModelEmbeddings(catalog, labels, _protocols_of(catalog), embeddings)
 
 
 def _protocols_of(catalog: Catalog) -> list[Protocol]:

@@ -1,111 +1,158 @@
-"""report.html: one self-contained page with the figures, the frozen baseline beside, and pictures of results."""
+"""report.html: one self-contained page with the figures, the frozen baseline beside, and pictures of results.
+
+All of it is one JSON object, and a script of the page that draws it; both lie inside, and the page's policy forbids
+whatever else. `lookalike train` and `lookalike evaluate` write one.
+"""
 
 import base64
-import io
+import hashlib
+import json
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from string import Template
+from typing import Any
 
 import numpy as np
-from PIL import ImageOps
 
 from lookalike.catalog import Catalog
-from lookalike.evaluation.figures import Row, neighbor_rows
+from lookalike.evaluation.confusions import confusions
+from lookalike.evaluation.curves import recall_curves
+from lookalike.evaluation.grids import grids
+from lookalike.evaluation.histograms import class_densities, similarities
+from lookalike.evaluation.maps import map_part
 from lookalike.evaluation.protocol import Protocol
-from lookalike.evaluation.retrieval import Retrieval
+from lookalike.evaluation.result import Retrieval
+from lookalike.evaluation.thumbnails import Shown
 from lookalike.files import write_text
 
-QUERIES_SHOWN = 6
-THUMBNAIL_PX = 96
-PAGE = Template((Path(__file__).parent / "report.html.template").read_text(encoding="utf-8"))
+#: protocol name -> model name -> figures; the first model is the baseline, the last the one the pictures are of.
+Results = Mapping[str, Mapping[str, Retrieval]]
+FOLDER = Path(__file__).parent
+SCRIPTS = ("report.js", "report_charts.js", "report_map.js")
 
 
 def write_report(
-    path: Path,
-    title: str,
-    sentences: Sequence[str],
-    results: Mapping[str, Mapping[str, Retrieval]],
-    grids: str,
+    path: Path, title: str, sentences: Sequence[str], results: Results, parts: Mapping[str, Any] | None = None
 ) -> None:
     """Write the page.
 
     Args:
         path: of the HTML file.
         title: its heading.
-        sentences: what is to be said first (already plain text).
-        results: model name -> protocol name -> its figures. The first model is the baseline.
-        grids: HTML of the pictures, from `grids_html`.
+        sentences: what is to be said first.
+        results: the figures.
+        parts: what else it shows, from `parts_of`, "training" from `curves.training_curves`, and "geometry". Those
+            that are missing or None are left out.
     """
-    said = "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)
-    write_text(path, PAGE.substitute(title=escape(title), said=said, tables=_tables(results), grids=grids))
-
-
-def grids_html(
-    catalog: Catalog, protocol: Protocol, embeddings: np.ndarray, labels: np.ndarray, result: Retrieval, seed: int = 0
-) -> str:
-    """Query and neighbor pictures of one protocol: some at random, and the worst."""
-    # Positions of the counted queries, the one whose first hit comes last at the end.
-    by_rank = result.query_numbers[np.argsort(result.first_hit, kind="stable")]
-    count = min(QUERIES_SHOWN, len(by_rank))
-    chosen = np.random.default_rng(seed).choice(by_rank, count, replace=False)
-    sections = [("Queries drawn at random", chosen), ("The worst queries", by_rank[::-1][:count])]
-    return "".join(
-        f"<h3>{escape(protocol.name)} · {heading}</h3>"
-        + "".join(_grid_row(catalog, row) for row in neighbor_rows(protocol, embeddings, labels, queries.tolist()))
-        for heading, queries in sections
-    )
-
-
-def _tables(results: Mapping[str, Mapping[str, Retrieval]]) -> str:
-    protocols = list(next(iter(results.values())))
-    first, *others = (
-        _table(protocol, {model: judged[protocol] for model, judged in results.items()}) for protocol in protocols
-    )
-    if not others:
-        return first
-    return f"{first}<details><summary>Within and across domains</summary>{''.join(others)}</details>"
-
-
-def _table(protocol: str, judged: Mapping[str, Retrieval]) -> str:
-    first = next(iter(judged.values()))
-    metrics = {f"recall_at_{k}": f"Recall@{k}" for k in first.recall_at} | {
-        "map_at_r": "MAP@R",
-        "r_precision": "R-precision",
+    data = {
+        "title": title,
+        "sentences": list(sentences),
+        "intervals": "from drawing the classes anew",
+        "figures": [_figures(protocol, judged) for protocol, judged in results.items()],
     }
-    head = "".join(f"<th>{name}</th>" for name in metrics.values())
-    body = "".join(
-        f"<tr><th>{escape(model)}</th>" + "".join(_cell(result, metric) for metric in metrics) + "</tr>"
-        for model, result in judged.items()
+    write_text(path, page(data | dict(parts or {})))
+
+
+def parts_of(
+    catalog: Catalog,
+    protocols: Sequence[Protocol],
+    embeddings: Mapping[str, np.ndarray],
+    labels: np.ndarray,
+    results: Results,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """What a page shows of some protocols: recall, grids, confusions, similarities, densities and the map.
+
+    Args:
+        catalog: of N items, with labels.
+        protocols: each gets its grids; the first all else too.
+        embeddings: model name -> float32 [N, D] of the whole catalog; the pictures are of the last model.
+        labels: int64 [N].
+        results: of these protocols and models.
+        seed: of what is drawn at random.
+    """
+    protocol, shown = protocols[0], Shown(catalog)
+    model, found = list(embeddings.items())[-1]
+    judged = results[protocol.name]
+    asked = judged[model]
+    known = np.flatnonzero(labels[protocol.queries] >= 0)
+    rows = protocol.queries[known]
+    first = zip(protocol.queries[asked.query_numbers].tolist(), (asked.first_hit == 1).tolist(), strict=True)
+    return {
+        "model": model,
+        "recall": recall_curves(judged),
+        "grids": [grids(p, found, labels, results[p.name][model], shown, seed) for p in protocols],
+        "confusions": confusions(catalog, protocol, found, labels, asked, shown, seed),
+        "similarities": {name: similarities(x[rows], labels[rows], seed) for name, x in embeddings.items()},
+        "densities": {name: class_densities(x[rows], labels[rows], seed) for name, x in embeddings.items()},
+        "items": shown.items(),
+        "map": map_part(catalog, rows, found, dict(first), seed),
+    }
+
+
+def page(data: Mapping[str, Any]) -> str:
+    """The whole page of some data that JSON can hold."""
+    style = _source("report.css")
+    script = "\n".join(_source(name) for name in SCRIPTS)
+    # Only what was written here runs and styles; there is nothing to load, and nowhere to send anything.
+    policy = (
+        f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
     )
-    return (
-        f"<h3>{escape(protocol)}</h3><p class=quiet>{first.num_queries:,} queries in {first.num_gallery:,} items, "
-        f"{first.num_skipped:,} more left out that have nothing to find</p>"
-        f"<div class=scroll><table><tr><th></th>{head}</tr>{body}</table></div>"
-    )
+    template = Template(_source("report.html"))
+    title = escape(str(data["title"]))
+    return template.substitute(title=title, policy=policy, style=style, script=script, data=_embedded(data))
 
 
-def _cell(result: Retrieval, metric: str) -> str:
-    low, high = result.interval(metric)
-    interval = "" if math.isnan(low) else f"<small>{100 * low:.1f} – {100 * high:.1f}</small>"
-    return f"<td>{100 * result.values(metric).mean():.1f}{interval}</td>"
+def metric_name(metric: str) -> str:
+    """As people write it."""
+    return metric.replace("recall_at_", "Recall@").replace("map_at_r", "MAP@R").replace("r_precision", "R-precision")
 
 
-def _grid_row(catalog: Catalog, row: Row) -> str:
-    found = zip(row.neighbors, row.cosines, row.right, strict=True)
-    tiles = [_tile(catalog, row.query, "query", "query")]
-    tiles += [_tile(catalog, item, "right" if right else "wrong", f"{near:.2f}") for item, near, right in found]
-    return f"<div class=row>{''.join(tiles)}</div>"
+def _source(name: str) -> str:
+    return (FOLDER / f"{name}.template").read_text(encoding="utf-8")
 
 
-def _tile(catalog: Catalog, row: int, kind: str, caption: str) -> str:
-    buffer = io.BytesIO()
-    ImageOps.contain(catalog.image(row), (THUMBNAIL_PX, THUMBNAIL_PX)).save(buffer, "JPEG", quality=85)
-    encoded = base64.b64encode(buffer.getvalue()).decode()
-    about = {name: catalog.table.column(name)[row].as_py() for name in ("label", "text", "domain") if name in catalog}
-    title = escape(" · ".join(str(value) for value in about.values() if value is not None))
-    return (
-        f'<figure class={kind} title="{title}"><img alt="{title}" src="data:image/jpeg;base64,{encoded}">'
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
-    )
+def _digest(source: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}"
+
+
+def _embedded(data: Mapping[str, Any]) -> str:
+    """JSON that can stand in a script element: without < it cannot end there, whatever a catalog says."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c")
+
+
+def _figures(protocol: str, judged: Mapping[str, Retrieval]) -> dict[str, Any]:
+    """The table of a protocol: percent with intervals, and what each later model gains beside the first."""
+    (baseline, first), *later = judged.items()
+    metrics = [*(f"recall_at_{k}" for k in first.recall_at), "map_at_r", "r_precision"]
+    rows = [
+        {"model": name, "cells": [_cell(result.values(m).mean(), result.interval(m)) for m in metrics]}
+        for name, result in judged.items()
+    ]
+    gains = [
+        {
+            "model": name,
+            "cells": [
+                _cell(result.values(m).mean() - first.values(m).mean(), result.gain_interval(first, m)) for m in metrics
+            ],
+        }
+        for name, result in later
+    ]
+    left_out = f"; {first.num_skipped:,} more have nothing to find and are left out" if first.num_skipped else ""
+    return {
+        "protocol": protocol,
+        "about": f"{first.num_queries:,} queries in {first.num_gallery:,} items{left_out}.",
+        "baseline": baseline,
+        "metrics": [metric_name(metric) for metric in metrics],
+        "rows": rows,
+        "gains": gains,
+    }
+
+
+def _cell(value: float, interval: tuple[float, float]) -> list[float | None]:
+    """Value, low and high in percent."""
+    return [None if math.isnan(number) else round(100 * float(number), 3) for number in (value, *interval)]

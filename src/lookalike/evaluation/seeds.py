@@ -15,9 +15,9 @@ class Estimate:
 
     Attributes:
         mean: of the values.
-        low: of the 95 % interval by Student's t; NaN for one value, which says nothing of the next.
+        low: of the 95 % interval by Student's t; NaN where the values show no spread: a single one, or all the same.
         high: the same.
-        p: two-sided, that the mean is 0; NaN for one value.
+        p: two-sided, that the mean is 0; NaN likewise.
     """
 
     mean: float
@@ -32,24 +32,19 @@ class Estimate:
 
     def to_dict(self) -> dict[str, object]:
         """Ready for JSON, which knows no NaN."""
-        single = math.isnan(self.p)
-        return {"mean": self.mean, "interval": None if single else [self.low, self.high]}
+        return {"mean": self.mean, "interval": None if math.isnan(self.low) else [self.low, self.high]}
 
 
 def estimate(values: Sequence[float]) -> Estimate:
-    """Mean, t interval and t test of one value a seed.
-
-    Values that are all the same (a frozen backbone on one test set) have an interval of no width.
-    """
+    """Mean, t interval and t test of one value a seed."""
     from scipy import stats
 
     x = np.asarray(values, dtype=np.float64)
     mean, degrees = float(x.mean()), len(x) - 1
-    if degrees == 0:
+    # Differences of equal figures differ by rounding: no spread either.
+    if np.ptp(x) < 1e-12:
         return Estimate(mean, math.nan, math.nan, math.nan)
     error = float(x.std(ddof=1)) / math.sqrt(len(x))
-    if error <= 1e-12 * abs(mean):  # rounding alone
-        return Estimate(mean, mean, mean, 0.0 if mean else 1.0)
     half = float(stats.t.ppf((1 + LEVEL) / 2, degrees)) * error
     return Estimate(mean, mean - half, mean + half, float(2 * stats.t.sf(abs(mean) / error, degrees)))
 
@@ -73,12 +68,11 @@ class Compared:
     def to_dict(self) -> dict[str, object]:
         """Ready for JSON."""
         difference = self.difference
-        if difference is not None:
-            p = None if math.isnan(difference.p) else difference.p
         return {
             **self.over_seeds.to_dict(),
             "values": {str(seed): value for seed, value in self.values.items()},
-            "difference": None if difference is None else difference.to_dict() | {"p": p},
+            "difference": difference
+            and difference.to_dict() | {"p": None if math.isnan(difference.p) else difference.p},
             "best": self.best,
         }
 
@@ -86,14 +80,14 @@ class Compared:
 def compare_over_seeds(rows: Mapping[str, Mapping[int, float]], baseline: str) -> dict[str, Compared]:
     """Compare rows of one metric, higher being better; each holds a value by seed.
 
-    "Best" asks a row to beat every other one, so it needs no correction for their number: that a row of no advantage
-    wins all its tests is no more likely than that it wins one.
+    "Best" asks a row to win against every other one, so it needs no correction for their number: a row without an
+    advantage wins all of its tests no more often than one of them.
     """
     return {
         name: Compared(
             dict(values),
             estimate(list(values.values())),
-            None if name == baseline else _difference(values, rows[baseline]),
+            None if name == baseline else _difference(values, rows.get(baseline, {})),
             len(rows) > 1 and all(_above(values, other) for key, other in rows.items() if key != name),
         )
         for name, values in rows.items()

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from lookalike.catalog import Catalog
 from lookalike.progress import track
 
-THUMBNAIL_PX = 128
+THUMBNAIL_PX = 160
 #: Pictures of a sheet, each in a square of its own: multiples of 16 px, so that JPEG keeps them apart.
 TILE_PX, SHEET_COLUMNS, SHEET_ROWS = 64, 32, 24
 TEXT_LENGTH = 240

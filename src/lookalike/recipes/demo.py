@@ -15,7 +15,7 @@ from lookalike.encoders import Encoder, embed_catalog
 from lookalike.errors import CatalogError, TrainingError
 from lookalike.evaluation.figures import neighbor_rows, neighbor_sheet
 from lookalike.evaluation.protocol import POOLED, Protocol, judge_models, protocols_for
-from lookalike.evaluation.report import grids_html, write_report
+from lookalike.evaluation.report import parts_of, write_report
 from lookalike.evaluation.retrieval import Retrieval
 from lookalike.files import write_text, written_whole
 from lookalike.progress import note, progress_bar
@@ -123,13 +123,9 @@ def _report(directory: Path, shop: Catalog, best: Run, results: Results) -> Path
     embeddings = embed_catalog(best.encoder, shop).embeddings
     labels, _ = shop.label_numbers()
     protocols = protocols_for(shop, np.array(shop.column("split")) == "test")
-    by_model = {name: {protocol: judged[name] for protocol, judged in results.items()} for name in results[POOLED]}
     loss = best.metrics["loss"]
-    grids = "".join(
-        grids_html(shop, protocol, embeddings, labels, by_model[loss][protocol.name])
-        for protocol in protocols
-        if protocol.name in (POOLED, "street -> studio")
-    )
+    shown = [protocol for protocol in protocols if protocol.name in (POOLED, "street -> studio")]
+    parts = parts_of(shop, shown, {loss: embeddings}, labels, results)
     sentences = [
         f"A shop of {len(set(shop.column('label')))} products, drawn by code; half of the pictures are taken in the "
         f"studio, half in the street. {best.metrics['encoder']}, trained from nothing on "
@@ -137,7 +133,7 @@ def _report(directory: Path, shop: Catalog, best: Run, results: Results) -> Path
         f"The pictures below are found by the model trained with {loss}, the better one on the validation products.",
     ]
     report = directory / "report.html"
-    write_report(report, "The lookalike demo", sentences, by_model, grids)
+    write_report(report, "The lookalike demo", sentences, results, parts)
     _sheet(directory / "neighbors.png", shop, embeddings, labels, protocols)
     return report
 

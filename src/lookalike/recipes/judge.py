@@ -9,11 +9,12 @@ import numpy as np
 from lookalike.encoders import Encoder, embed_catalog
 from lookalike.evaluation import Protocol, Retrieval
 from lookalike.evaluation.compare import gains, verdict
+from lookalike.evaluation.curves import training_curves
 from lookalike.evaluation.protocol import judge_all
-from lookalike.evaluation.report import grids_html, write_report
+from lookalike.evaluation.report import parts_of, write_report
 from lookalike.recipes.data import RunData
 from lookalike.recipes.recipe import Recipe
-from lookalike.training.fit import Fit
+from lookalike.training.fit import Fit, Row
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,10 @@ class Judged:
     frozen: dict[str, Retrieval]
     trained: dict[str, Retrieval]
     embeddings: np.ndarray
+
+
+#: Of a run that leaves the test classes alone.
+NOT_JUDGED = Judged([], {}, {}, np.empty((0, 0), np.float32))
 
 
 def validation_score(recipe: Recipe, data: RunData, encoder: Encoder, protocols: list[Protocol]) -> float:
@@ -44,6 +49,7 @@ def judge(recipe: Recipe, data: RunData, encoder: Encoder) -> Judged:
 def metrics_of(recipe: Recipe, data: RunData, encoder: Encoder, result: Fit, judged: Judged) -> dict[str, Any]:
     """The content of metrics.json."""
     found = gains(judged.frozen, judged.trained)
+    said = verdict(found, trained=result.best["epoch"] > 0)
     parts = {"training": data.training, "validation": data.validation, "test": data.test}
     return {
         "encoder": encoder.describe(),
@@ -53,7 +59,7 @@ def metrics_of(recipe: Recipe, data: RunData, encoder: Encoder, result: Fit, jud
         "items": {name: int(mask.sum()) for name, mask in parts.items()},
         "classes": {name: len(np.unique(data.labels[mask])) for name, mask in parts.items()},
         "best": result.best,
-        "verdict": verdict(found, trained=result.best["epoch"] > 0),
+        "verdict": "The test classes were left alone." if judged is NOT_JUDGED else said,
         "gains": [asdict(gain) for gain in found],
         "test": {
             name: {"frozen": judged.frozen[name].to_dict(), "trained": judged.trained[name].to_dict()}
@@ -63,25 +69,45 @@ def metrics_of(recipe: Recipe, data: RunData, encoder: Encoder, result: Fit, jud
     }
 
 
-def report(path: Path, data: RunData, judged: Judged, metrics: dict[str, Any]) -> None:
-    """Write report.html."""
-    pooled = judged.protocols[0]
-    grids = grids_html(data.catalog, pooled, judged.embeddings, data.labels, judged.trained[pooled.name])
+def report(
+    path: Path, data: RunData, judged: Judged, metrics: dict[str, Any], history: list[Row], loss: dict[str, Any] | None
+) -> None:
+    """Write report.html.
+
+    Args:
+        path: of the page.
+        data: what the run worked on.
+        judged: the figures.
+        metrics: the content of metrics.json.
+        history: the rows of history.jsonl.
+        loss: from `geometry.geometry_of` the loss.
+    """
     sentences = [
         f"{metrics['encoder']}, trained with {metrics['loss']} on {metrics['items']['training']:,} pictures of "
         f"{metrics['classes']['training']:,} classes; judged on {metrics['classes']['test']:,} classes never seen.",
         metrics["verdict"],
     ]
-    results = {"frozen backbone": judged.frozen, "trained": judged.trained}
-    write_report(path, data.catalog.name, sentences, results, grids)
+    embeddings = {"frozen backbone": data.features, "trained": judged.embeddings}
+    results = {
+        name: {"frozen backbone": judged.frozen[name], "trained": trained} for name, trained in judged.trained.items()
+    }
+    parts = parts_of(data.catalog, judged.protocols[:1], embeddings, data.labels, results)
+    parts |= {"training": training_curves(history, metrics["best"]), "geometry": loss}
+    write_report(path, data.catalog.name, sentences, results, parts)
 
 
 def _embeddings(recipe: Recipe, data: RunData, encoder: Encoder, protocols: list[Protocol]) -> np.ndarray:
     """Embeddings [N, D] of the rows these protocols look at; rows of NaN elsewhere."""
     embeddings = np.full((len(data.labels), encoder.dim), np.nan, dtype=np.float32)
     rows = np.unique(np.concatenate([np.empty(0, np.int64), *(protocol.rows for protocol in protocols)]))
-    if len(rows) and recipe.training.tune_backbone:
-        embeddings[rows] = embed_catalog(encoder, data.catalog.take(rows)).embeddings
-    elif len(rows):
-        embeddings[rows] = encoder.embed_feature_array(data.features[rows])
+    if len(rows):
+        embeddings[rows] = embed_rows(recipe, data, encoder, rows)
     return embeddings
+
+
+def embed_rows(recipe: Recipe, data: RunData, encoder: Encoder, rows: np.ndarray) -> np.ndarray:
+    """Embeddings [R, D] of these rows: numbers, or a mask."""
+    if recipe.training.tune_backbone:
+        rows = np.flatnonzero(rows) if rows.dtype == bool else rows
+        return embed_catalog(encoder, data.catalog.take(rows)).embeddings
+    return encoder.embed_feature_array(data.features[rows])

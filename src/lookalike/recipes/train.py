@@ -17,7 +17,8 @@ from lookalike.losses.lines import Lines
 from lookalike.progress import note
 from lookalike.recipes.build import build_encoder, build_loss, with_image_size
 from lookalike.recipes.data import RunData, labeled_items, prepare
-from lookalike.recipes.judge import judge, metrics_of, report, validation_score
+from lookalike.recipes.geometry import geometry_of
+from lookalike.recipes.judge import NOT_JUDGED, embed_rows, judge, metrics_of, report, validation_score
 from lookalike.recipes.recipe import Recipe
 from lookalike.recipes.words import fit_words
 from lookalike.side import SideVectors, describe_items, make_text_encoder, texts_of
@@ -26,7 +27,13 @@ from lookalike.training.inputs import FeatureInputs, Inputs, PictureInputs
 from lookalike.training.run import ENCODER, RECIPE, REPORT, Run, append_history, begin, write_metrics
 
 
-def train(recipe: Recipe, catalog: Catalog | str | Path, directory: str | Path | None = None) -> Run:
+def train(
+    recipe: Recipe,
+    catalog: Catalog | str | Path,
+    directory: str | Path | None = None,
+    *,
+    judge_test: bool = True,
+) -> Run:
     """Train an encoder on a catalog and judge it on classes it has never seen, beside the frozen backbone.
 
     Args:
@@ -34,6 +41,8 @@ def train(recipe: Recipe, catalog: Catalog | str | Path, directory: str | Path |
         catalog: with labels; its split column (train / validation / test) is used if there is one, else classes are
             held out by the recipe's shares.
         directory: of the run; `runs/<time>` by default. Must be empty or new.
+        judge_test: without it the test classes are left alone, for whoever chooses between runs: no test figures, no
+            report, and no search by words, which would be judged on them.
 
     Raises:
         LookalikeError: something the user can mend: the catalog, a setting, weights, or a loss that is not finite.
@@ -55,15 +64,16 @@ def train(recipe: Recipe, catalog: Catalog | str | Path, directory: str | Path |
     batches = _items(recipe, data, encoder, loss, start)
     recipe.save(directory / RECIPE)  # nothing is left behind by what was refused so far
     result = _fit(recipe, data, encoder, loss, batches, directory)
-    words = fit_words(recipe, data, encoder)
+    words = fit_words(recipe, data, encoder) if judge_test else None
     encoder.save(directory / ENCODER)
-    judged = judge(recipe, data, encoder)
+    judged = judge(recipe, data, encoder) if judge_test else NOT_JUDGED
     metrics = metrics_of(recipe, data, encoder, result, judged) | {"seconds": round(time.monotonic() - started, 1)}
     metrics |= {"words": words} if words else {}
     metrics |= {"weak_labels": items.weak.to_dict()} if items.weak else {}
     write_metrics(directory, metrics)
     if judged.protocols:
-        report(directory / REPORT, data, judged, metrics)
+        shape = geometry_of(loss, lambda: embed_rows(recipe, data, encoder, data.training), data.training_labels)
+        report(directory / REPORT, data, judged, metrics, result.history, shape)
     return Run(directory, encoder, metrics)
 
 
