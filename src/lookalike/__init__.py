@@ -10,6 +10,7 @@ The package reads like the pipeline; every room is one step of the way from a ca
     training     the run
     index        embeddings, stored
     search       query to matches
+    service      matches, for people and programs
     recipes      a run in one typed file
     cli          all of it from the command line
 
@@ -39,7 +40,7 @@ _HOME = {
     "evaluate": "evaluation",
     "train": "recipes",
 }
-_ROOMS = ("catalog", "encoders", "evaluation", "index", "losses", "recipes", "search", "side", "training")
+_ROOMS = ("catalog", "encoders", "evaluation", "index", "losses", "recipes", "search", "service", "side", "training")
 
 __all__ = ["Catalog", "Encoder", "Index", "Match", "Recipe", "Run", "__version__", "evaluate", "train"]
 __version__ = "0.1.0"

@@ -216,8 +216,8 @@ def test_a_catalog_without_labels_is_told_of_its_descriptions(lookalike: Command
 
 
 def test_search_mistakes(lookalike: Command, index: Path, tmp_path: Path) -> None:
-    check_refused(lookalike("search", index), "give one of --image, --item-id and --words", code=2)
-    check_refused(lookalike("search", index, "--words", "red", "--item-id", "x"), "give one of --image", code=2)
+    check_refused(lookalike("search", index), "give --image, --item-id or --words", code=2)
+    check_refused(lookalike("search", index, "--words", "red", "--item-id", "x"), "there is no item 'x' in the index")
     check_refused(lookalike("search", index, "--words", "?!"), "the text '?!' holds no word")
     check_refused(lookalike("search", index, "--image", tmp_path / "no.jpg"), "there is no such file")
     check_refused(lookalike("search", index, "--item-id", "nobody"), "nobody")

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pyarrow.parquet as pq
+from PIL import Image
 
 from lookalike import Catalog
 from tests.cli.conftest import Command
@@ -51,3 +52,34 @@ def test_no_text_or_no_words(lookalike: Command, shop: Path, tmp_path: Path) -> 
     dots = table.set_column(table.column_names.index("text"), "text", [["..."] * table.num_rows])
     pq.write_table(dots, tmp_path / "dots.parquet")
     assert "text: 0 of 144 items (0%) have a usable one" in lookalike("check", tmp_path / "dots.parquet").out
+
+
+def test_near_duplicates_are_found_and_priced(lookalike: Command, shop: Path, run: Path, tmp_path: Path) -> None:
+    drawn = Catalog.read(shop)
+    pictures, splits = drawn.column("image"), drawn.column("split")
+    train, test = splits.index("train"), splits.index("test")
+    pictures[test] = pictures[train]
+    place = drawn.table.column_names.index("image")
+    path = Catalog(drawn.table.set_column(place, "image", [pictures])).write(tmp_path / "leaky.parquet")
+
+    result = lookalike("check", path, "--near", "--run", run, "--sheet", tmp_path / "near.png")
+    assert result.code == 0, result.err
+    by_hash, by_embedding = result.out.split("near-duplicates by ")[1:]
+    items = drawn.column("item_id")
+    for said in (by_hash, by_embedding):
+        assert "test pictures are nearly the same as a training picture" in said
+    assert f"{items[test]} = {items[train]} (1.000)" in by_hash
+    assert "Recall@1 of the " in by_embedding and "Recall@1" not in by_hash
+    with Image.open(tmp_path / "near.png") as sheet:
+        assert sheet.width > 100
+
+    found = json.loads(lookalike("check", path, "--near", "--json").out)
+    assert [items[test], items[train], 1.0] in found["near"]["picture hash"]["across_splits"]
+    assert "near" not in json.loads(lookalike("check", path, "--json").out)
+
+
+def test_near_mistakes(lookalike: Command, shop: Path, tmp_path: Path) -> None:
+    assert lookalike("check", shop, "--sheet", tmp_path / "x.png").code == 2
+    assert "add --near" in lookalike("check", shop, "--run", tmp_path).err
+    refused = lookalike("check", shop, "--near", "--run", tmp_path / "none")
+    assert refused.code == 1 and "there is no encoder in" in refused.err

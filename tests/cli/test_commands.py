@@ -10,14 +10,29 @@ import pytest
 from lookalike import Catalog
 from tests.cli.conftest import TINY, Command
 
+COMMANDS = [
+    "demo",
+    "check",
+    "describe",
+    "train",
+    "tune",
+    "evaluate",
+    "compare",
+    "embed",
+    "index",
+    "search",
+    "duplicates",
+    "serve",
+]
+
 
 def test_commands_are_in_the_order_of_the_pipeline(lookalike: Command) -> None:
     shown = lookalike("--help").out
     order = re.findall(r"^  (\w+) ", shown.split("Commands:")[1].split("Begin with")[0], re.MULTILINE)
-    assert order == ["demo", "check", "describe", "train", "evaluate", "embed", "index", "search"]
+    assert order == COMMANDS
 
 
-@pytest.mark.parametrize("command", ["demo", "check", "describe", "train", "evaluate", "embed", "index", "search"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_every_command_has_an_example(lookalike: Command, command: str) -> None:
     shown = lookalike(command, "--help")
     assert shown.code == 0
@@ -137,6 +152,13 @@ def test_evaluate_repeats_the_figures_of_the_run(lookalike: Command, shop: Path,
     assert found["this encoder"]["recall_at_1"] == pytest.approx(metrics["trained"]["recall_at_1"])
     assert found["frozen backbone"]["recall_at_1"] == pytest.approx(metrics["frozen"]["recall_at_1"])
     assert "frozen backbone" in lookalike("evaluate", shop, "--run", run, "--k", "3").out
+
+
+def test_evaluate_writes_a_page(lookalike: Command, shop: Path, run: Path, tmp_path: Path) -> None:
+    result = lookalike("evaluate", shop, "--run", run, "--report", tmp_path / "pages" / "shop.html")
+    assert result.code == 0 and "shop.html: open it in a browser" in result.err
+    page = (tmp_path / "pages" / "shop.html").read_text(encoding="utf-8")
+    assert "frozen backbone" in page and "this encoder" in page and page.count("data:image/jpeg;base64,") > 20
 
 
 def test_embed_writes_unit_vectors(lookalike: Command, shop: Path, run: Path, tmp_path: Path) -> None:

@@ -29,6 +29,13 @@ FILTERS = [
     "item_id <> 'item 3'",
     "size > 2",
 ]
+MORE: list[dict[str, Any]] = [
+    {},
+    {"group_by": "color"},
+    {"without": ["item 1", "item 2", "nobody's"]},
+    {},
+    {"group_by": "price", "without": ["item 3", "item 4"]},
+]
 PRICES = pa.array([*range(10), None], pa.int64())
 COLORS = pa.array(["red", "rose", "it's", None], pa.string())
 SIZES = pa.array([1.5, 2.5, 3.0, float("nan"), None], pa.float64())
@@ -78,10 +85,11 @@ class Twins(RuleBasedStateMachine):
         vectors=st.lists(st.sampled_from(DIRECTIONS), min_size=1, max_size=2),
         k=st.sampled_from([1, 2, 5, 29, 100]),
         where=st.sampled_from(FILTERS),
+        more=st.sampled_from(MORE),
     )
-    def search(self, vectors: list[Any], k: int, where: str | None) -> None:
-        expected = self.answer(self.exact, vectors, k, where)
-        assert self.answer(self.lance, vectors, k, where) == expected
+    def search(self, vectors: list[Any], k: int, where: str | None, more: dict[str, Any]) -> None:
+        expected = self.answer(self.exact, vectors, k, where, more)
+        assert self.answer(self.lance, vectors, k, where, more) == expected
         Twins.comparisons += 1
         Twins.hits += len(expected[0]) if isinstance(expected, list) else 0
 
@@ -90,7 +98,10 @@ class Twins(RuleBasedStateMachine):
         # After every step, whatever rules chance draws: the filters and sizes take turns.
         self.turn += 1
         self.search(
-            [DIRECTIONS[self.turn % len(DIRECTIONS)]], (100, 5)[self.turn % 2], FILTERS[self.turn % len(FILTERS)]
+            [DIRECTIONS[self.turn % len(DIRECTIONS)]],
+            (100, 5)[self.turn % 2],
+            FILTERS[self.turn % len(FILTERS)],
+            MORE[self.turn % len(MORE)],
         )
 
     @rule(ids=st.lists(st.sampled_from([*IDS, "nobody's"]), max_size=5))
@@ -115,9 +126,9 @@ class Twins(RuleBasedStateMachine):
         )
 
     @staticmethod
-    def answer(index: VectorIndex, vectors: list[Any], k: int, where: str | None) -> Any:
+    def answer(index: VectorIndex, vectors: list[Any], k: int, where: str | None, more: dict[str, Any]) -> Any:
         try:
-            return index.search(np.array(vectors, dtype=np.float32), k, where)
+            return index.search(np.array(vectors, dtype=np.float32), k, where, **more)
         except StoredIndexError as error:
             return str(error)
 
@@ -145,6 +156,27 @@ def test_a_large_tie_is_cut_in_the_order_of_item_id(make_rows: Callable[..., pa.
         hits = index.search(np.array([[1.0, 0, 0]]), 20)[0]
         assert [hit.item_id for hit in hits] == [f"{number:04}" for number in range(0, 40, 2)]
         assert {hit.score for hit in hits} == {1.0}
+
+
+def test_a_large_group_costs_one_round(make_rows: Callable[..., pa.Table], tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    ids, shops = [f"{number:04}" for number in range(2000)], ["all"] * 1500 + [f"shop {n % 60}" for n in range(500)]
+    vectors = rng.standard_normal((2000, DIM)) + (
+        [[5, 0, 0]] * 1500 + [[0, 0, 0]] * 500
+    )  # the largest group is nearest
+    exact, lance = ExactIndex(DIM), LanceIndex.create(tmp_path, DIM)
+    for index in (exact, lance):
+        index.add(make_rows(ids, DIM, vectors, shop=shops))
+    query = np.array([[1.0, 0, 0]])
+    for k in (1, 7, 61, 100):
+        found = lance.search(query, k, group_by="shop")[0]
+        assert found == exact.search(query, k, group_by="shop")[0]
+        assert len({hit.attributes["shop"] for hit in found}) == len(found) == min(k, 61)
+    hits = exact.search(query, 2000)[0]
+    best: dict[str, Any] = {}
+    for hit in hits:
+        best.setdefault(hit.attributes["shop"], hit)
+    assert exact.search(query, 9, group_by="shop")[0] == list(best.values())[:9]
 
 
 @pytest.mark.parametrize("dim", [1, 7, 384])

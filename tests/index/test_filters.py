@@ -46,12 +46,16 @@ ROWS: list[Row] = TABLE.to_pylist()
 SCHEMA = TABLE.schema
 
 
-@pytest.fixture(scope="module")
-def indexes(make_rows: Callable[..., pa.Table], tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
+@pytest.fixture(scope="module", params=["plain", "indexed"])
+def indexes(
+    request: pytest.FixtureRequest, make_rows: Callable[..., pa.Table], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Any, Any]:
     rows = make_rows([f"{number:03}" for number in range(NUM_ROWS)], **{name: TABLE.column(name) for name in COLUMNS})
     exact, lance = ExactIndex(4), LanceIndex.create(tmp_path_factory.mktemp("filters"), 4)
     for index in (exact, lance):
         index.add(rows)
+    if request.param == "indexed":  # the columns; so few rows are read through for their vectors
+        lance.optimize(approximate=True)
     return exact, lance
 
 

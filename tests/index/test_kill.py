@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from lookalike.index import LanceIndex
+from lookalike.index.rows import vectors_of
 from lookalike.index.tidy import LOCK, SLACK_BYTES
 
 KILLS = 40
@@ -88,7 +89,8 @@ def check(folder: Path, journal: str) -> bool:
     """Raise if anything is wrong; whether the last writer was killed in the middle of a write."""
     was_unfinished = (folder / LOCK).read_bytes() == b"1"
     index = LanceIndex.open(folder)  # sweeps
-    assert not (was_unfinished and list(folder.rglob(".tmp*"))), "temporary files left"
+    left = [*folder.rglob(".tmp*"), *folder.rglob("*.tmp")]
+    assert not (was_unfinished and left), f"temporary files left: {left}"
     ids = [item for batch in range(writer.BATCHES) for item in writer.rows_of(batch, 0).column("item_id").to_pylist()]
     rows = index.get(ids)
     assert len(index) == len(ids), "items lost or double"
@@ -99,6 +101,8 @@ def check(folder: Path, journal: str) -> bool:
         assert found.select(["item_id", "vector", "thumbnail"]).equals(
             writer.rows_of(batch, generation).select(["item_id", "vector", "thumbnail"])
         )
+    found = index.search(vectors_of(rows)[::97], 3, "generation >= 0")  # with the indexes that are there, whole or not
+    assert [hits[0].item_id for hits in found] == ids[::97], "an item is not found by its vector"
     sizes = {str(path.relative_to(folder)): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
     used = sum(sizes.values())
     limit = 2 * rows.nbytes + (0 if was_unfinished else SLACK_BYTES)

@@ -49,6 +49,8 @@ def write(folder: str, journal: str, generation: int) -> None:
         os.write(note, f"done {batch} {generation}\n".encode())
         if generation % 6 == 0:
             index.tidy()
+        if generation % 5 == 0:
+            index.optimize(approximate=True)
 
 
 if __name__ == "__main__":

@@ -79,13 +79,12 @@ def test_twins_find_each_other(make_catalog: MakeCatalog, encoder: Any, make_pic
 @pytest.mark.parametrize(
     ("question", "sentence"),
     [
-        ({}, "search by image=..., by item_id=... or by words=..., one of the three"),
-        ({"image": b"x", "item_id": "a"}, "search by image=..., by item_id=... or by words=..., one of the three"),
-        ({"image": b"x", "words": "a"}, "search by image=..., by item_id=... or by words=..., one of the three"),
+        ({}, "search by image=..., by item_id=..., by words=..., or by several of these"),
+        ({"image": [], "item_id": []}, "search by image=..., by item_id=..., by words=..., or by several of these"),
         ({"item_id": "no"}, "there is no item 'no' in the index; search by image=..., or add it first"),
-        ({"item_id": "red-1", "k": 0}, "k = 0: ask for at least 1 match"),
-        ({"words": "red", "k": 0}, "k = 0: ask for at least 1 match"),
-        ({"image": "photo", "k": 0}, "k = 0: ask for at least 1 match"),
+        ({"item_id": "red-1", "k": 0}, "k = 0, offset = 0: ask for at least 1 match, and pass over none or more"),
+        ({"words": "red", "k": 0}, "k = 0, offset = 0: ask for at least 1 match, and pass over none or more"),
+        ({"image": "photo", "k": 0}, "k = 0, offset = 0: ask for at least 1 match, and pass over none or more"),
     ],
 )
 def test_questions_without_an_answer(question: dict[str, Any], sentence: str, shop: Index, make_picture: Any) -> None:

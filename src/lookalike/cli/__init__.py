@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from lookalike.cli import check, demo, describe, embed, evaluate, index, search, train
+from lookalike.cli import check, compare, demo, describe, duplicates, embed, evaluate, index, search, serve, train, tune
 from lookalike.errors import LookalikeError
 from lookalike.progress import console
 
@@ -23,10 +23,14 @@ app.command("demo")(demo.demo)
 app.command("check")(check.check)
 app.command("describe")(describe.describe)
 app.command("train")(train.train)
+app.command("tune")(tune.tune)
 app.command("evaluate")(evaluate.evaluate)
+app.command("compare")(compare.compare)
 app.command("embed")(embed.embed)
 app.command("index")(index.index)
 app.command("search")(search.search)
+app.command("duplicates")(duplicates.duplicates)
+app.command("serve")(serve.serve)
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """`lookalike check`: what is in a catalog and what is wrong with it."""
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -8,12 +9,16 @@ import typer
 from lookalike.cli import options
 
 if TYPE_CHECKING:
+    from lookalike.catalog import Catalog
     from lookalike.catalog.check import CatalogReport
+    from lookalike.evaluation.leaks import Cost, Leaks
     from lookalike.side.text_report import ClassDistances, TextReport
 
 SHOWN = 10
 #: Characters of a text shown.
 WIDTH = 70
+#: Pairs on a sheet, of each kind of vectors.
+PICTURED = 40
 
 
 def check(
@@ -24,6 +29,13 @@ def check(
     text: options.Text = None,
     domain: options.Domain = None,
     split: options.Split = None,
+    near: Annotated[
+        bool, typer.Option("--near", help="Also look for near-duplicates between train and test, and between labels.")
+    ] = False,
+    run: Annotated[
+        Path | None, typer.Option("--run", help="With --near: by this run's encoder too, and what they cost.")
+    ] = None,
+    sheet: Annotated[Path | None, typer.Option("--sheet", help="With --near: a PNG file for pictures of them.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
 ) -> None:
     """Say what is in a catalog and what is wrong with it. Exits with 1 if a picture cannot be read.
@@ -31,17 +43,25 @@ def check(
     \b
     lookalike check pictures/
     lookalike check products.csv --image file --label product --text title
+    lookalike check products.parquet --near --run runs/first --sheet near.png
     """
+    if not near and (run or sheet):
+        raise typer.BadParameter("--run and --sheet are for near-duplicates: add --near")
     from lookalike.side import text_report
 
     read = options.read_catalog(
         catalog, item_id=item_id, image=image, label=label, text=text, domain=domain, split=split
     )
     found, described = read.check(), text_report(read)
+    leaks = _find_leaks(read, run, sheet) if near else {}
     if as_json:
-        print(json.dumps(found.to_dict() | {"text": described and described.to_dict()}, indent=2))
+        everything = found.to_dict() | {"text": described and described.to_dict()}
+        everything |= {"near": {how: one.to_dict(read) for how, one in leaks.items()}} if near else {}
+        print(json.dumps(everything, indent=2))
     else:
         print("\n".join([*_lines(found), *(_text_lines(described) if described else [])]))
+        for how, one in leaks.items():
+            print("\n".join(_leak_lines(how, one, read)))
     if not found.usable:
         raise typer.Exit(1)
 
@@ -106,3 +126,48 @@ def _class_lines(found: "ClassDistances") -> list[str]:
         lines.append(f"  {heading}:")
         lines += [f"    {distance:.2f}  {one} - {other}" for one, other, distance in pairs]
     return lines
+
+
+def _find_leaks(catalog: "Catalog", run: Path | None, sheet: Path | None) -> "dict[str, Leaks]":
+    from lookalike.encoders import Encoder
+    from lookalike.evaluation.figures import neighbor_sheet
+    from lookalike.evaluation.leaks import leaks_by_embedding, leaks_by_hash
+    from lookalike.files import written_whole
+
+    encoder = None if run is None else Encoder.load(run)  # refused before the long work
+    leaks = {"picture hash": leaks_by_hash(catalog)}
+    if encoder is not None:
+        leaks["embedding"] = leaks_by_embedding(catalog, encoder)
+    rows = [row for one in leaks.values() for row in one.figures()[:PICTURED]]
+    if sheet is not None and rows:
+        with written_whole(sheet) as temporary:
+            neighbor_sheet(catalog, rows).save(temporary, "PNG")
+    return leaks
+
+
+def _leak_lines(how: str, found: "Leaks", catalog: "Catalog") -> list[str]:
+    items, lines = catalog.column("item_id"), [f"near-duplicates by {how}:"]
+    for name, said, pairs in (
+        ("across_splits", "test pictures are nearly the same as a training picture", found.across_splits),
+        ("across_labels", "pairs of nearly the same picture carry different labels", found.across_labels),
+    ):
+        if pairs is None:
+            continue
+        lines.append(f"  {len(pairs):,} {said}")
+        nearest = sorted(pairs, key=lambda pair: -pair.cosine)
+        lines += [f"    {items[pair.row]} = {items[pair.other]} ({pair.cosine:.3f})" for pair in nearest[:SHOWN]]
+        lines += [f"    ... and {len(pairs) - SHOWN:,} more (--json lists all)"] if len(pairs) > SHOWN else []
+        if name in found.costs:
+            lines.append(_cost_line(found.costs[name]))
+    return lines
+
+
+def _cost_line(cost: "Cost") -> str:
+    def percent(value: float | None, interval: tuple[float, float] | None) -> str:
+        bounds = "" if interval is None else f" ({100 * interval[0]:.1f}–{100 * interval[1]:.1f})"
+        return "nothing" if value is None else f"{100 * value:.1f} %{bounds}"
+
+    return (
+        f"  Recall@1 of the {cost.queries:,} test queries: {percent(cost.recall_at_1, cost.interval)}; without the "
+        f"{cost.leaked:,} of these pairs: {percent(cost.recall_at_1_without, cost.interval_without)}"
+    )

@@ -34,4 +34,4 @@ def demo(
             print_match(match)
 
     report = run_demo(to, products, seed, show_results, show_matches)
-    print(f"\nOpen {report.resolve()} to see what it finds.")
+    print(f"\nOpen {report.resolve()} to see what it finds; search the shop yourself: lookalike serve {to / 'index'}")

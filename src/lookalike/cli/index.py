@@ -16,6 +16,13 @@ def index(
     run: Annotated[
         Path | None, typer.Option("--run", help="The run whose encoder makes it; not needed to add to an index.")
     ] = None,
+    approximate: Annotated[
+        bool | None,
+        typer.Option("--ann/--exact", help="With a vector index or without; by default from 50,000 items on."),
+    ] = None,
+    recall_target: Annotated[
+        float, typer.Option("--recall-target", min=0.01, max=1, help="With --ann: share of the ten best to be found.")
+    ] = 0.99,
     item_id: options.ItemId = None,
     image: options.Image = None,
     label: options.Label = None,
@@ -47,4 +54,7 @@ def index(
     report = opened.add(data)
     for item, reason in report.broken:
         note(f"left out {item!r}: {reason}")
+    if approximate is not None:
+        plan = opened.optimize(recall_target, approximate)
+        note("searches read every item" if plan is None else f"vector index: {100 * plan.recall:.1f} % of the ten best")
     print(f"{report.added:,} items added; {to} holds {len(opened):,}")

@@ -1,5 +1,6 @@
 """Results as tables in the terminal."""
 
+import math
 from collections.abc import Mapping
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from lookalike.evaluation.seeds import Compared, Estimate
+    from lookalike.recipes.compare import Comparison
     from lookalike.search import Match
     from lookalike.training import Run
 
@@ -52,6 +55,38 @@ def print_metrics(results: Mapping[str, Mapping[str, Metrics]]) -> None:
     (console if console.is_terminal else Console(width=160)).print(table)
 
 
+def print_comparison(comparison: "Comparison") -> None:
+    """A Markdown table of catalogs, protocols and recipes: percent, and points against the baseline, on stdout."""
+    baseline, single = next(iter(comparison.recipes)), len(comparison.seeds) == 1
+    lines: list[list[str]] = []
+    for catalog, protocols in comparison.figures.items():
+        for protocol, metrics in protocols.items():
+            shown = [min((name for name in metrics if name.startswith("recall_at_")), key=_rank_of), "map_at_r"]
+            lines = lines or [_comparison_heading(shown)]
+            for row in metrics["map_at_r"]:  # recipes may differ in their K
+                cells = [cell for name in shown for cell in _comparison_cells(metrics[name].get(row))]
+                seconds = comparison.seconds[catalog].get(row)
+                lines.append([catalog, protocol, row, *cells, "" if seconds is None else f"{seconds:.0f}"])
+    for run, reason in comparison.failed.items():
+        print(f"not done: {run}: {reason}")
+    if not lines:
+        print("Nothing could be judged: no test class has two pictures, so no query has anything to find.")
+        return
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    lines.insert(1, ["-" * width for width in widths])
+    for line in lines:
+        print("| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |")
+    seeds = ", ".join(map(str, comparison.seeds))
+    if single:
+        print(f"\npercent; a single seed ({seeds}) gives no interval: give several to see what is more than chance")
+    else:
+        print(
+            f"\npercent, mean ± 95 % interval over the seeds {seeds} (Student's t; none where all give the same); "
+            f"Δ: points against {baseline}, seed by seed, and the p of no difference (0.001: or less); "
+            "**better than every other row**, where the intervals of its differences say so"
+        )
+
+
 def print_match(match: "Match") -> None:
     """One match in one line, on stdout."""
     # The text comes last: it is long, and what it says is often in the other columns.
@@ -68,6 +103,30 @@ def _words_line(figures: Metrics) -> str:
         for name, chance in figures["chance"].items()
     )
     return f"search by words: {figures['num_queries']:,} texts of unseen classes -> pictures: {recall} %"
+
+
+def _comparison_heading(metrics: list[str]) -> list[str]:
+    figures = [heading for name in metrics for heading in (_heading(name), "Δ", "p")]
+    return ["catalog", "queries -> gallery", "recipe", *figures, "seconds"]
+
+
+def _comparison_cells(compared: "Compared | None") -> tuple[str, str, str]:
+    """Mean, difference to the baseline, p."""
+    if compared is None:  # this recipe has another K
+        return "", "", ""
+    mean = f"{100 * compared.over_seeds.mean:.1f}{_half_width(compared.over_seeds)}"
+    difference = compared.difference
+    gain = "" if difference is None else f"{100 * difference.mean:+z.1f}{_half_width(difference)}"
+    p = "" if difference is None or math.isnan(difference.p) else f"{max(difference.p, 0.001):.3f}"
+    return f"**{mean}**" if compared.best else mean, gain, p
+
+
+def _half_width(estimate: "Estimate") -> str:
+    return "" if math.isnan(estimate.low) else f" ± {100 * estimate.half_width:.1f}"
+
+
+def _rank_of(recall: str) -> int:
+    return int(recall.removeprefix("recall_at_"))
 
 
 def _heading(metric: str) -> str:

@@ -13,15 +13,14 @@ if TYPE_CHECKING:
     from lookalike.recipes import Recipe
 
 Setting = Annotated[list[str] | None, typer.Option("--set", help="Override a setting: --set loss.scale=30")]
+Weights = Annotated[str | None, typer.Option("--weights", help="Local .safetensors weights of the backbone.")]
 
 
 def train(
     catalog: Annotated[Path, typer.Option("--catalog", help="What to learn from.", show_default=False)],
     recipe: Annotated[str, typer.Argument(help="A TOML file, or the name of a recipe that ships with us.")] = "default",
     run: Annotated[Path | None, typer.Option("--run", help="Directory of the run; runs/<time> if not given.")] = None,
-    weights: Annotated[
-        str | None, typer.Option("--weights", help="Local .safetensors weights of the backbone.")
-    ] = None,
+    weights: Weights = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of everything drawn at random.")] = None,
     setting: Setting = None,
     item_id: options.ItemId = None,
@@ -70,8 +69,13 @@ def parse_settings(given: list[str]) -> dict[str, Any]:
         key, equals, value = one.partition("=")
         if not equals:
             raise RecipeError(f"--set takes PART.KEY=VALUE, like loss.scale=30, not {one!r}")
-        try:
-            settings[key.strip()] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            settings[key.strip()] = value.strip()
+        settings[key.strip()] = parse_value(value)
     return settings
+
+
+def parse_value(written: str) -> Any:
+    """A TOML value, or a plain string."""
+    try:
+        return tomllib.loads(f"value = {written}")["value"]
+    except tomllib.TOMLDecodeError:
+        return written.strip()

@@ -36,6 +36,11 @@ class Condition:
         return Condition(f"({self.sql} OR {other.sql})", self.expression | other.expression)
 
 
+def both(one: Condition | None, other: Condition | None) -> Condition | None:
+    """Both conditions; none is none to meet."""
+    return one & other if one is not None and other is not None else one or other
+
+
 @dataclass(frozen=True, slots=True)
 class Filter:
     """When a condition holds and when its opposite does; neither where the answer is unknown (null).

@@ -7,6 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 
+from lookalike.index.plan import Plan
+
 
 @dataclass(frozen=True, slots=True)
 class Hit:
@@ -53,15 +55,55 @@ class VectorIndex(Protocol):
     def get(self, item_ids: Sequence[str]) -> pa.Table:
         """The rows of these items that are in the index, in the order asked for."""
 
-    def search(self, vectors: np.ndarray, k: int, where: str | None = None) -> list[list[Hit]]:
+    def scan(self, columns: Sequence[str], where: str | None = None) -> pa.Table:
+        """These columns of all rows that fulfil `where`, in any order.
+
+        Raises:
+            FilterError: `where` cannot be understood.
+        """
+
+    def sample(self, count: int) -> np.ndarray:
+        """The vectors of up to `count` rows from all over the index, float32 [rows, dim]."""
+
+    def search(
+        self,
+        vectors: np.ndarray,
+        k: int,
+        where: str | None = None,
+        *,
+        group_by: str | None = None,
+        without: Sequence[str] = (),
+    ) -> list[list[Hit]]:
         """The `k` rows of highest cosine similarity to each query, best first; equal scores in the order of item_id.
 
         Args:
             vectors: float32 [queries, dim], any length but zero.
             k: at least 1; with fewer rows there are fewer hits.
             where: only rows that fulfil this, e.g. "price < 50 and color in ('red', 'blue')"; see `filters`.
+            group_by: a column; of the rows with the same value only the best. A row without one is its own group.
+            without: items that are passed over.
 
         Raises:
-            StoredIndexError: a vector is zero, not finite or of another dimension, or k < 1.
+            StoredIndexError: a vector is zero, not finite or of another dimension, k < 1, or nothing can be grouped by
+                that column.
             FilterError: `where` cannot be understood.
         """
+
+    def optimize(self, recall_target: float = 0.99, approximate: bool | None = None) -> Plan | None:
+        """Make searches fast and the files few; an index in memory has nothing to do. What is found stays the same, but
+        for the share of nearest rows that a vector index may miss.
+
+        Args:
+            recall_target: share of the ten nearest rows that a vector index must find.
+            approximate: with a vector index or without; by the number of rows unless said.
+
+        Returns:
+            The `Plan` of the vector index with the recall that was measured, None if every row is read.
+
+        Raises:
+            StoredIndexError: the target is no share, or the disk is full.
+        """
+
+    @property
+    def is_optimizing_due(self) -> bool:
+        """Whether `optimize` would make searches much faster."""

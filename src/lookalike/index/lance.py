@@ -1,7 +1,8 @@
 """An index on disk: one LanceDB table, written by one process at a time and read by any number."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -13,19 +14,39 @@ import pyarrow as pa
 from lancedb.table import LanceTable
 
 from lookalike.errors import LookalikeError, StoredIndexError
+from lookalike.index.approximate import (
+    ENOUGH_ROWS,
+    FEW_ROWS,
+    build_filter_indexes,
+    build_vector_index,
+    check_target,
+)
+from lookalike.index.conditions import Condition, both
 from lookalike.index.faults import is_gone, told
-from lookalike.index.filter_values import sql_literal
 from lookalike.index.filters import compile_filter
+from lookalike.index.grouping import best_of_groups, but_items, group_column
 from lookalike.index.index import Hit
+from lookalike.index.plan import NAME as PLAN
+from lookalike.index.plan import Plan
 from lookalike.index.ranking import MARGIN, best, unit_queries
-from lookalike.index.rows import ITEM_ID, VECTOR, checked, empty_schema, fitted, id_list, places, widened
+from lookalike.index.reading import conditions, nearest, rows_where
+from lookalike.index.rows import (
+    ITEM_ID,
+    VECTOR,
+    checked,
+    empty_schema,
+    fitted,
+    id_list,
+    places,
+    spread,
+    vectors_of,
+    widened,
+)
 from lookalike.index.tidy import WriterLock, is_due, tidy
 
 TABLE = "items"
 #: Candidates fetched beyond k, so that ties at the k-th place are usually complete at the first attempt.
 SPARE = 16
-#: Ids in one condition.
-IDS_AT_ONCE = 2_000
 
 T = TypeVar("T")
 
@@ -103,40 +124,115 @@ class LanceIndex:
 
     def remove(self, item_ids: Sequence[str]) -> int:
         """Forget these items; returns how many there were."""
-        conditions = _conditions(id_list(item_ids))
+        parts = conditions(id_list(item_ids))
 
         def commit(table: LanceTable) -> int:
-            return sum(int(table.delete(condition).num_deleted_rows) for condition in conditions)
+            return sum(int(table.delete(condition).num_deleted_rows) for condition in parts)
 
-        return self._write(commit) if conditions else 0
+        return self._write(commit) if parts else 0
 
     def get(self, item_ids: Sequence[str]) -> pa.Table:
         """The rows of these items that are in the index, in the order asked for."""
         ids = id_list(item_ids)
-        found = [self._read(partial(_rows_where, condition=condition)) for condition in _conditions(ids)]
+        found = [self._read(partial(rows_where, condition=condition)) for condition in conditions(ids)]
         rows = pa.concat_tables([self.schema.empty_table(), *found])
         return rows.take(places(ids, rows))
 
-    def search(self, vectors: np.ndarray, k: int, where: str | None = None) -> list[list[Hit]]:
+    def scan(self, columns: Sequence[str], where: str | None = None) -> pa.Table:
+        """These columns of all rows that fulfil `where`."""
+        condition = None if where is None else compile_filter(where, self.schema).sql
+        return self._read(lambda table: rows_where(table, condition, columns))
+
+    def sample(self, count: int) -> np.ndarray:
+        """The vectors of up to `count` rows from all over the index."""
+
+        def read(table: LanceTable) -> pa.Table:
+            rows = table.count_rows()
+            return table.take_offsets(spread(rows, count).tolist()).select([VECTOR]).to_arrow()
+
+        return vectors_of(self._read(read))
+
+    def search(
+        self,
+        vectors: np.ndarray,
+        k: int,
+        where: str | None = None,
+        *,
+        group_by: str | None = None,
+        without: Sequence[str] = (),
+    ) -> list[list[Hit]]:
         """The k best rows for each query; see `VectorIndex.search`."""
         queries = unit_queries(vectors, self.dim, k)
-        condition = None if where is None else compile_filter(where, self.schema).sql
-        return [best(self._candidates(query, k, condition), query, k) for query in queries]
+        schema = self.schema
+        condition = None if where is None else compile_filter(where, schema)
+        if group_by is None:
+            return [self._best(query, k, condition, set(id_list(without))) for query in queries]
+        column = group_column(group_by, schema)
+        if without:
+            condition = both(condition, but_items(id_list(without)))
+
+        def found(query: np.ndarray, count: int, more: Condition | None) -> list[Hit]:
+            return self._best(query, count, both(condition, more))
+
+        return [best_of_groups(partial(found, query), k, column) for query in queries]
 
     def tidy(self) -> None:
         """Merge small files and free what old versions hold; `add` and `remove` see to it when it is worth the time."""
         with told(self._folder, "tidied"), self._lock.held():
             tidy(self._table, self._folder / f"{TABLE}.lance")
 
+    def optimize(self, recall_target: float = 0.99, approximate: bool | None = None) -> Plan | None:
+        """Merge files, index the columns of filters and, from `ENOUGH_ROWS` rows on, the vectors; see `VectorIndex`."""
+        check_target(recall_target)
+        with told(self._folder, "optimized"), self._lock.held():
+            tidy(self._table, self._folder / f"{TABLE}.lance")
+            # While there is no plan, every row is read: a reader never asks a new index in an old way.
+            (self._folder / PLAN).unlink(missing_ok=True)
+            if approximate or (approximate is None and self._table.count_rows() >= ENOUGH_ROWS):
+                build_filter_indexes(self._table)
+                build_vector_index(self._table, recall_target).write(self._folder)
+            else:
+                for index in self._table.list_indices():
+                    self._table.drop_index(index.name)
+            tidy(self._table, self._folder / f"{TABLE}.lance")
+        return self.plan
+
+    @property
+    def plan(self) -> Plan | None:
+        """How the vectors are asked, if not all of them are read."""
+        plan = Plan.read(self._folder)
+        return plan if plan is not None and plan.is_good else None
+
+    @property
+    def is_optimizing_due(self) -> bool:
+        """Whether there are enough rows for a vector index, and twice as many as when it was made, if it was."""
+        rows, plan = len(self), Plan.read(self._folder)
+        return rows >= ENOUGH_ROWS and (plan is None or rows >= 2 * plan.rows)
+
+    def _best(self, query: np.ndarray, k: int, condition: Condition | None, without: Collection[str] = ()) -> list[Hit]:
+        # A few more and then fewer: cheaper than a condition, which every row would have to meet.
+        count = k + len(without)
+        hits = best(self._candidates(query, count, None if condition is None else condition.sql), query, count)
+        return [hit for hit in hits if hit.item_id not in without][:k]
+
     def _candidates(self, query: np.ndarray, k: int, condition: str | None) -> pa.Table:
         """At least the k best rows and all that tie with the last of them, nearest first."""
         limit = k + SPARE
+        plan = self._plan_for(condition)
         while True:
-            found = self._read(partial(_nearest, query=query, limit=limit, condition=condition))
+            found = self._read(partial(nearest, query=query, limit=limit, condition=condition, plan=plan))
             distances = found.column("_distance").to_numpy()
             if len(distances) < limit or distances[-1] > distances[k - 1] + MARGIN:
                 return found.drop_columns(["_distance"])
             limit *= 4
+
+    def _plan_for(self, condition: str | None) -> Plan | None:
+        plan = self.plan
+        if plan is None or condition is None:
+            return plan
+        # With a filter the nearest rows may be in any cluster. Few rows are read through.
+        rows = self._read(lambda table: int(table.count_rows(condition)))
+        return replace(plan, probes=plan.clusters) if rows >= FEW_ROWS else None
 
     def _read(self, read: Callable[[LanceTable], T]) -> T:
         # A writer may tidy a version away between its choice and the reading of its files: then choose again.
@@ -177,21 +273,3 @@ class LanceIndex:
 def _connect(folder: Path) -> lancedb.DBConnection:
     # Zero: every read sees what other processes have committed.
     return lancedb.connect(folder, read_consistency_interval=timedelta(0))
-
-
-def _nearest(table: LanceTable, query: np.ndarray, limit: int, condition: str | None) -> pa.Table:
-    # For unit vectors 1 - dot product is the cosine distance, without dividing again.
-    search = table.search(query, vector_column_name=VECTOR).distance_type("dot").limit(limit)
-    if condition is not None:
-        search = search.where(condition, prefilter=True)
-    return search.to_arrow()
-
-
-def _rows_where(table: LanceTable, condition: str) -> pa.Table:
-    return table.search().where(condition).to_arrow()
-
-
-def _conditions(ids: list[str]) -> list[str]:
-    ids = list(dict.fromkeys(ids))
-    parts = [ids[start : start + IDS_AT_ONCE] for start in range(0, len(ids), IDS_AT_ONCE)]
-    return [f"{ITEM_ID} IN ({', '.join(map(sql_literal, part))})" for part in parts]

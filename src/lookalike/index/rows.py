@@ -87,6 +87,11 @@ def places(ids: list[str], rows: pa.Table) -> pa.Array:
     return pc.index_in(pa.array(ids, pa.string()), value_set=rows.column(ITEM_ID)).drop_null()
 
 
+def spread(rows: int, count: int) -> np.ndarray:
+    """Up to `count` row numbers out of so many rows, evenly spread: int64."""
+    return np.linspace(0, max(0, rows - 1), min(rows, count)).astype(np.int64)
+
+
 def _check_ids(ids: pa.ChunkedArray) -> None:
     if ids.null_count:
         raise StoredIndexError("an item_id is empty; every row of an index needs one")

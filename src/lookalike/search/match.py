@@ -19,6 +19,8 @@ class Match:
     attributes: dict[str, Any]
     #: JPEG, longest side 160 px
     thumbnail: bytes | None
+    #: that it is of the query's class, 0..1; None where the index knows no calibration
+    probability: float | None = None
 
     def __repr__(self) -> str:
         known = {name: _short(value) for name, value in self.attributes.items() if value is not None}

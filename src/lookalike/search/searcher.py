@@ -4,20 +4,25 @@ import shutil
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from lookalike.catalog import Catalog
-from lookalike.catalog.images import ImageSource, decode, describe_source
-from lookalike.errors import ImageError, StoredIndexError
-from lookalike.index import Hit, LanceIndex, Manifest, VectorIndex
+from lookalike.catalog.images import ImageSource
+from lookalike.errors import StoredIndexError
+from lookalike.index import LanceIndex, Manifest, Plan, VectorIndex
 from lookalike.index.faults import told
 from lookalike.index.manifest import NAME as MANIFEST
-from lookalike.index.rows import THUMBNAIL, VECTOR, vectors_of
+from lookalike.index.rows import ITEM_ID, THUMBNAIL, VECTOR, vectors_of
+from lookalike.search.duplicates import Duplicate, duplicates
 from lookalike.search.intake import AddReport, PictureEncoder, batches
 from lookalike.search.match import Match
+from lookalike.search.query import Region, check, mean_direction, mixed, picture_of
 
 ENCODER = "encoder"
+#: Items whose embeddings tell how far scores spread.
+SAMPLE = 1024
 
 
 class Index:
@@ -101,66 +106,120 @@ class Index:
         for rows in batches(catalog, self._encoder, batch_size, broken):
             self._stored.add(rows)
             added += rows.num_rows
+        if added and self._stored.is_optimizing_due:
+            self.optimize()
         return AddReport(added, broken)
 
     def remove(self, item_ids: str | Sequence[str]) -> int:
         """Forget these items; ids that are not there are passed over. Returns how many there were."""
         return self._stored.remove(item_ids)
 
+    def optimize(self, recall_target: float = 0.99, approximate: bool | None = None) -> Plan | None:
+        """Merge files, and from 50,000 items on index the vectors and the columns; `add` does it when it pays.
+
+        Args:
+            recall_target: the share of the ten best that a search must find; measured, and the index is asked
+                accordingly. If it is not reached, every item is read.
+            approximate: with a vector index or without; by the number of items unless said.
+
+        Returns:
+            How the vectors are asked and the recall that was measured; None if every item is read.
+
+        Raises:
+            StoredIndexError: the target is not above 0 and at most 1, or the disk is full.
+        """
+        return self._stored.optimize(recall_target, approximate)
+
     def search(
         self,
         *,
-        image: ImageSource | None = None,
-        item_id: str | None = None,
+        image: ImageSource | Sequence[ImageSource] | None = None,
+        item_id: str | Sequence[str] | None = None,
         words: str | None = None,
+        region: Region | None = None,
+        words_weight: float = 0.5,
         k: int = 10,
+        offset: int = 0,
         where: str | None = None,
+        group_by: str | None = None,
     ) -> list[Match]:
-        """The `k` items most like a picture, an item of the index (which is not among them) or a description.
+        """The `k` items most like pictures, items of the index (which are not among them), a description, or all these.
 
         Best first. What a description finds has lower scores than what a picture finds: compare them within a search.
 
         Args:
-            image: a path, the encoded bytes, or a Pillow image.
-            item_id: an item of the index, instead of `image`.
-            words: a description, instead; the encoder must have been trained on a catalog with descriptions.
+            image: a path, the encoded bytes, or a Pillow image; several: what is like all of them.
+            item_id: an item of the index, or several, instead of `image` or beside it.
+            words: a description, instead or beside ("like this, but red"); the encoder must have been trained on a
+                catalog with descriptions.
+            region: the part of the picture to search with: left, top, right, bottom as shares of it, 0..1.
+            words_weight: beside pictures, how much the words count, 0..1.
             k: how many; fewer if there are not so many.
+            offset: how many of the best to pass over, for the next pages. An unchanged index has a stable order.
             where: only items that fulfil this, e.g. "price < 50 and color in ('red', 'blue')"; see `index.filters`.
+            group_by: a column, e.g. "product": only the best item of each of its values; `k` and `offset` count
+                these. Items without a value stand for themselves.
 
         Raises:
-            ImageError: the picture cannot be read.
+            ImageError: a picture cannot be read.
             EncoderError: the encoder knows no words, or none of these.
-            StoredIndexError: not one of image, item_id and words is given, or more; there is no such item, or k < 1.
+            StoredIndexError: nothing is asked, there is no such item or column, or a number is out of its range.
             FilterError: `where` cannot be understood.
         """
-        if [image, item_id, words].count(None) != 2:
-            raise StoredIndexError("search by image=..., by item_id=... or by words=..., one of the three")
-        if words is not None:
-            return _matches(self._stored.search(self._encoder.embed_words([words]), k, where)[0])
-        if item_id is None:
-            assert image is not None
-            return _matches(self._stored.search(self._vector_of(image), k, where)[0])
-        if k < 1:
-            raise StoredIndexError(f"k = {k}: ask for at least 1 match")
-        hits = self._stored.search(self._stored_vector(item_id), k + 1, where)[0]
-        return _matches([hit for hit in hits if hit.item_id != item_id][:k])
+        images, item_ids = _listed(image), _listed(item_id)
+        check(len(images), len(item_ids), words, region, words_weight)
+        if k < 1 or offset < 0:
+            raise StoredIndexError(f"k = {k}, offset = {offset}: ask for at least 1 match, and pass over none or more")
+        vector = self._query(images, item_ids, words, region, words_weight)
+        hits = self._stored.search(vector[None], k + offset, where, group_by=group_by, without=item_ids)[0]
+        return [
+            Match(rank, hit.item_id, hit.score, hit.attributes, hit.thumbnail)
+            for rank, hit in enumerate(hits[offset:], start=offset + 1)
+        ]
 
-    def _vector_of(self, image: ImageSource) -> np.ndarray:
-        try:
-            # At the same reduced size as when it was indexed, so that the same file has the same vector.
-            picture = decode(image, self._encoder.preprocessing.image_size)
-        except ImageError as error:
-            raise ImageError(f"the query {describe_source(image)}: {error}") from None
-        return self._encoder.embed([picture])
+    def duplicates(
+        self, threshold: float = 0.97, across: str | None = None, where: str | None = None
+    ) -> list[list[Duplicate]]:
+        """Groups of items that look the same: each is at least `threshold` like another one of its group.
 
-    def _stored_vector(self, item_id: str) -> np.ndarray:
-        rows = self._stored.get([item_id])
-        if not rows.num_rows:
-            raise StoredIndexError(f"there is no item {item_id!r} in the index; search by image=..., or add it first")
+        Every pair is compared, so that 100,000 items take minutes. The most alike come first.
+
+        Args:
+            threshold: the least cosine similarity of a pair.
+            across: a column, e.g. "seller": only pairs that differ in it, so both must have a value.
+            where: only among items that fulfil this.
+
+        Raises:
+            StoredIndexError: the threshold is no similarity, or there is no such column.
+            FilterError: `where` cannot be understood.
+        """
+        return duplicates(self._stored, threshold, across, where)
+
+    def _query(
+        self, images: list[ImageSource], item_ids: list[str], words: str | None, region: Region | None, weight: float
+    ) -> np.ndarray:
+        side_px = self._encoder.preprocessing.image_size
+        pictures = [picture_of(source, side_px, region) for source in images]
+        parts = [self._encoder.embed(pictures)] if pictures else []
+        if item_ids:
+            parts.append(self._stored_vectors(item_ids))
+        if words is None:
+            return mean_direction(np.concatenate(parts))
+        described: np.ndarray = self._encoder.embed_words([words])[0]
+        if not parts:
+            return described
+        return mixed(mean_direction(np.concatenate(parts)), described, weight, self._stored.sample(SAMPLE))
+
+    def _stored_vectors(self, item_ids: list[str]) -> np.ndarray:
+        rows = self._stored.get(item_ids)
+        missing = set(item_ids) - set(rows.column(ITEM_ID).to_pylist())
+        if missing:
+            first = next(item for item in item_ids if item in missing)
+            raise StoredIndexError(f"there is no item {first!r} in the index; search by image=..., or add it first")
         return vectors_of(rows)
 
 
-def _matches(hits: list[Hit]) -> list[Match]:
-    return [
-        Match(rank, hit.item_id, hit.score, hit.attributes, hit.thumbnail) for rank, hit in enumerate(hits, start=1)
-    ]
+def _listed(given: Any) -> list[Any]:
+    if given is None:
+        return []
+    return list(given) if isinstance(given, Sequence) and not isinstance(given, str | bytes) else [given]
