@@ -1,7 +1,9 @@
 """A small shop, a run on it and an index of it, made once by the commands themselves."""
 
+import signal
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +27,17 @@ class Result:
 
 
 Command = Callable[..., Result]
+
+
+def process_of(*arguments: str | Path, env: Mapping[str, str] | None = None) -> "subprocess.Popen[str]":
+    """A command in a process of its own, which Ctrl-C stops even where the tests themselves run with it ignored."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "lookalike", *map(str, arguments)],
+        env=env,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 @pytest.fixture

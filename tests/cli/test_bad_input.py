@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from PIL import Image
 
 from lookalike import Catalog
 from lookalike.catalog.boutique import draw_boutique
-from tests.cli.conftest import TINY, Command, Result
+from tests.cli.conftest import TINY, Command, Result, process_of
 
 
 def check_refused(result: Result, *said: str, code: int = 1) -> None:
@@ -236,11 +235,8 @@ def test_demo_does_not_touch_another_folder(lookalike: Command, tmp_path: Path) 
 def long_training(tmp_path: Path) -> subprocess.Popen[str]:
     """A run in a process of its own, given back when its second epoch is on disk."""
     shop = Catalog(draw_boutique(24, views=6, size_px=48)).write(tmp_path / "shop.parquet")
-    command = [sys.executable, "-m", "lookalike", "train", "demo", "--catalog", shop, "--run", tmp_path / "run", *TINY]
-    environment = os.environ | {"LOOKALIKE_CACHE": str(tmp_path / "cache")}
-    process = subprocess.Popen(
-        [*map(str, command), "--set", "training.epochs=500"], env=environment, stderr=subprocess.PIPE, text=True
-    )
+    command = ["train", "demo", "--catalog", shop, "--run", tmp_path / "run", *TINY, "--set", "training.epochs=500"]
+    process = process_of(*command, env=os.environ | {"LOOKALIKE_CACHE": str(tmp_path / "cache")})
     history, deadline = tmp_path / "run" / "history.jsonl", time.monotonic() + 120
     while not (history.exists() and len(history.read_text().splitlines()) >= 2):
         assert process.poll() is None, process.stderr and process.stderr.read()

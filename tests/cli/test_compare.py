@@ -3,14 +3,12 @@
 import json
 import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import TINY, Command
+from tests.cli.conftest import TINY, Command, process_of
 from tests.cli.test_bad_input import check_refused
 
 QUICK = [*TINY, "--set", "encoder.dim=16", "--set", "training.epochs=1"]
@@ -111,8 +109,7 @@ def test_a_stopped_comparison_goes_on(
         "--to",
         to,
     ]
-    command = [sys.executable, "-m", "lookalike", *map(str, arguments), "--jobs", "2"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = process_of(*arguments, "--jobs", "2")
     end = time.monotonic() + 120
     while len(list((to / "runs").glob("*/metrics.json"))) < 2:
         assert process.poll() is None and time.monotonic() < end, process.communicate()

@@ -1,7 +1,6 @@
 """The chunks: their number changes nothing, nothing is kept of a row of chunks but the gradient."""
 
 import math
-from typing import ClassVar
 
 import pytest
 import torch
@@ -14,6 +13,7 @@ from lookalike.errors import LossInputError
 from lookalike.losses import NormalizedSoftmaxLoss, Proxies, ProxyAnchorLoss, ProxyOrthogonality, WeightedSum, chunked
 from tests.losses import references
 from tests.losses.batches import generic
+from tests.losses.sizes import Sizes
 
 Terms = list[Tensor]
 
@@ -176,25 +176,14 @@ def test_the_size_chooses_the_way() -> None:
 
 def test_no_matrix_of_a_size_with_the_classes_is_formed() -> None:
     """Of the chunked ways: no tensor but the proxies and their gradient has more numbers than a few chunks."""
-    from torch.utils._python_dispatch import TorchDispatchMode
-
-    class Largest(TorchDispatchMode):
-        sizes: ClassVar[set[int]] = set()
-
-        def __torch_dispatch__(self, function, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
-            result = function(*args, **(kwargs or {}))
-            if isinstance(result, Tensor):
-                self.sizes.add(result.numel())
-            return result
-
     classes, size, dim = 20_000, 512, 32
     proxies = Proxies(classes, dim)
     x, y = torch.randn(size, dim, requires_grad=True), torch.arange(size)
-    with Largest() as largest:
+    with Sizes() as sizes:
         loss = WeightedSum({"anchor": (1, ProxyAnchorLoss(proxies=proxies)), "apart": (1, ProxyOrthogonality(proxies))})
         loss(x, y).backward()
-    assert max(largest.sizes) == classes * dim < classes * size / 10
-    assert sorted(largest.sizes)[-2] <= chunked.CHUNK_NUMBERS["cpu"]
+    assert max(sizes.made) == classes * dim < classes * size / 10
+    assert sorted(sizes.made)[-2] <= chunked.CHUNK_NUMBERS["cpu"]
 
 
 def test_one_table_is_trained_by_three_losses() -> None:

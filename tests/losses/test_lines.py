@@ -1,7 +1,6 @@
 """Lines: where they begin, which point of them is nearest, and the softmax over them by chunks."""
 
 import time
-from typing import ClassVar
 
 import pytest
 import torch
@@ -19,6 +18,7 @@ from lookalike.losses.lines import wrong_lengths
 from lookalike.losses.margin_softmax import margin_softmax
 from tests.losses import references
 from tests.losses.batches import generic, tables
+from tests.losses.sizes import Sizes
 
 
 def table_of(
@@ -121,23 +121,12 @@ def test_points_without_length_and_huge_scales_stay_finite() -> None:
 
 
 def test_no_matrix_of_the_batch_by_the_classes_is_formed() -> None:
-    from torch.utils._python_dispatch import TorchDispatchMode
-
-    class Largest(TorchDispatchMode):
-        sizes: ClassVar[set[int]] = set()
-
-        def __torch_dispatch__(self, function, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
-            result = function(*args, **(kwargs or {}))
-            if isinstance(result, Tensor):
-                self.sizes.add(result.numel())
-            return result
-
     classes, size, dim = 5_000, 4096, 8
     table = table_of(classes, dim, 2, dtype=torch.float32).requires_grad_()
     x, y = torch.randn(size, dim, requires_grad=True), torch.arange(size)
-    with Largest() as largest:
+    with Sizes() as sizes:
         line_softmax(normalize(x, dim=1), table, y, scale=24, own_margins=0.1).backward()
-    assert max(largest.sizes) < size * classes / 2
+    assert max(sizes.made) < size * classes / 2
 
 
 @pytest.mark.parametrize("vertices", [2, 4])

@@ -1,7 +1,6 @@
 """margin_softmax: the formula, the chunks that change nothing, and what is not formed."""
 
 import math
-from typing import ClassVar
 
 import pytest
 import torch
@@ -18,6 +17,7 @@ from lookalike.losses.base import check_batch
 from lookalike.losses.margin_softmax import chunk_rows_for, margin_softmax
 from tests.losses import references
 from tests.losses.batches import Batch, batches, generic, tables
+from tests.losses.sizes import Sizes
 from tests.losses.test_chunked import far
 
 Arguments = dict[str, object]
@@ -212,24 +212,13 @@ def test_the_size_chooses_the_way() -> None:
 @pytest.mark.parametrize("curve", ["linear", "sqrt"])
 def test_no_matrix_of_batch_and_classes_is_formed(curve: str) -> None:
     """No tensor but the tables and their gradient has more numbers than a block of logits."""
-    from torch.utils._python_dispatch import TorchDispatchMode
-
-    class Largest(TorchDispatchMode):
-        sizes: ClassVar[set[int]] = set()
-
-        def __torch_dispatch__(self, function, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
-            result = function(*args, **(kwargs or {}))
-            if isinstance(result, Tensor):
-                self.sizes.add(result.numel())
-            return result
-
     classes, size, dim = 30_000, 300, 80
     loss = AdaptiveAdditiveSoftmaxLoss(classes, dim, torch.randn(classes, dim), curve=curve)
     x, y = torch.randn(size, dim, requires_grad=True), torch.arange(size)
-    with Largest() as largest:
+    with Sizes() as sizes:
         loss(x, y).backward()
-    assert max(largest.sizes) == classes * dim < classes * size / 3
-    assert sorted(largest.sizes)[-2] <= kernel.BLOCK_NUMBERS["cpu"]
+    assert max(sizes.made) == classes * dim < classes * size / 3
+    assert sorted(sizes.made)[-2] <= kernel.BLOCK_NUMBERS["cpu"]
 
 
 @pytest.mark.parametrize("way", added(4, 4))

@@ -122,10 +122,8 @@ class AdaptiveAdditiveSoftmaxLoss(Loss):
         from_text = self._text_of(labels, side_vectors)
         if self.curve == "linear" and from_text is not None:
             assert self.class_side_vectors is not None
-            # beta + a d = (beta + 2 a) - 2 a t.t, and with 4 - d for d it is (beta + 2 a) + 2 a t.t
-            twice = 2 * self.slope
-            left = from_text * (-twice if self.direction == "dissimilar" else twice)
-            value = softmax(own_margins=self.base_margin + twice, text=(left, self.class_side_vectors), largest=twice)
+            text, twice = text_factors(from_text, self.class_side_vectors, self.slope, self.direction)
+            value = softmax(own_margins=self.base_margin + twice, text=text, largest=twice)
         else:
             value = softmax(
                 margins=lambda rows: self._margins(labels[rows], None if from_text is None else from_text[rows]),
@@ -167,6 +165,23 @@ class AdaptiveAdditiveSoftmaxLoss(Loss):
         if self.curve == "square":
             distances = distances.square_().div_(4)
         return distances.mul_(self.slope).add_(self.base_margin)
+
+
+def text_factors(
+    from_text: Tensor, vectors: Tensor, slope: float, direction: Direction
+) -> tuple[tuple[Tensor, Tensor], float]:
+    """Margins a |t - t_c|^2 (similar: a (4 - |t - t_c|^2)) as products of two tables, but for a constant, and that one.
+
+    beta + a d = (beta + 2 a) - 2 a t.t_c, and with 4 - d for d it is (beta + 2 a) + 2 a t.t_c.
+
+    Args:
+        from_text: t, unit rows [B, T].
+        vectors: t_c, unit rows [C, T].
+        slope: a.
+        direction: whether far or near texts get the larger margin.
+    """
+    twice = 2 * slope
+    return (from_text * (-twice if direction == "dissimilar" else twice), vectors), twice
 
 
 def check_side(vectors: Tensor | None, distances: Tensor | None, num_classes: int) -> None:

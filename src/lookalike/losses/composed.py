@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lookalike.errors import LossInputError
-from lookalike.losses.adaptive_additive_softmax import Direction, check_side
+from lookalike.losses.adaptive_additive_softmax import Direction, check_side, text_factors
 from lookalike.losses.base import Loss, check_batch
 from lookalike.losses.density import check_ranges
 from lookalike.losses.density_aware_line import DensityAwareLines
@@ -116,6 +116,4 @@ class ComposedProxyLoss(Loss):
         vectors = self.class_side_vectors
         if vectors is None:
             return None, 0.0
-        twice = 2 / (4 - self.base_margin)
-        sign = -1 if self.direction == "dissimilar" else 1
-        return (sign * twice * vectors[labels], vectors), twice
+        return text_factors(vectors[labels], vectors, 1 / (4 - self.base_margin), self.direction)

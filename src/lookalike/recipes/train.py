@@ -2,6 +2,8 @@
 
 import datetime
 import time
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -60,8 +62,10 @@ def train(
     data = prepare(recipe, items, encoder)
     encoder.head.fit_geometry(torch.from_numpy(data.features[data.training]))
     start = encoder.embed_feature_array(data.features[data.training])
-    loss = _loss(recipe, data, start)
-    batches = _items(recipe, data, encoder, loss, start)
+    # Asked for only where a loss takes text, and made once: a text encoder may be trained for them.
+    side_vectors = cache(partial(_side_vectors, recipe, data))
+    loss = _loss(recipe, data, start, side_vectors)
+    batches = _items(recipe, data, encoder, loss, start, side_vectors)
     recipe.save(directory / RECIPE)  # nothing is left behind by what was refused so far
     result = _fit(recipe, data, encoder, loss, batches, directory)
     words = fit_words(recipe, data, encoder) if judge_test else None
@@ -86,13 +90,13 @@ def _device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _loss(recipe: Recipe, data: RunData, start: np.ndarray) -> Loss:
+def _loss(recipe: Recipe, data: RunData, start: np.ndarray, side_vectors: Callable[[], SideVectors]) -> Loss:
     """The recipe's loss, its proxies beginning where the classes are now, plus what keeps the similarities."""
     labels = data.training_labels
     num_classes = int(labels.max()) + 1
 
     def class_side_vectors() -> np.ndarray:
-        return _side_vectors(recipe, data).of_classes(labels, num_classes, scaling=recipe.text.scaling)
+        return side_vectors().of_classes(labels, num_classes, scaling=recipe.text.scaling)
 
     kept = recipe.training.keep_similarities
     loss = build_loss(recipe.loss, num_classes, start.shape[1], class_side_vectors, kept)
@@ -123,11 +127,16 @@ def _class_means(embeddings: np.ndarray, labels: np.ndarray) -> torch.Tensor:
     return F.normalize(sums.index_add_(0, torch.from_numpy(labels), torch.from_numpy(embeddings)), dim=1)
 
 
-def _items(recipe: Recipe, data: RunData, encoder: Encoder, loss: Loss, start: np.ndarray) -> TrainingItems:
+def _items(
+    recipe: Recipe,
+    data: RunData,
+    encoder: Encoder,
+    loss: Loss,
+    start: np.ndarray,
+    side_vectors: Callable[[], SideVectors],
+) -> TrainingItems:
     settings = recipe.training
-    side_vectors = None
-    if "side_vectors" in loss.inputs:
-        side_vectors = _side_vectors(recipe, data).scaled(recipe.text.scaling).vectors
+    of_items = side_vectors().scaled(recipe.text.scaling).vectors if "side_vectors" in loss.inputs else None
     inputs: Inputs = FeatureInputs(data.features[data.training])
     if settings.tune_backbone:
         augmentation = Augmentation(settings.min_crop, flip=settings.flip)
@@ -136,7 +145,7 @@ def _items(recipe: Recipe, data: RunData, encoder: Encoder, loss: Loss, start: n
     batches = ClassBatches(
         data.training_labels, settings.classes_per_batch, settings.images_per_class, settings.seed, domains
     )
-    return TrainingItems(inputs, batches, data.training_labels, side_vectors, start)
+    return TrainingItems(inputs, batches, data.training_labels, of_items, start)
 
 
 def _fit(recipe: Recipe, data: RunData, encoder: Encoder, loss: Loss, items: TrainingItems, directory: Path) -> Fit:
