@@ -88,6 +88,28 @@ def test_items_without_label_or_domain_are_not_asked() -> None:
     assert gallery is not None and gallery.tolist() == [1, 6]
 
 
+ROLES = [None, None, "query", "gallery", "query", "gallery", "gallery", None]
+
+
+def test_roles_say_who_queries_whom() -> None:
+    catalog = shop(LABELS, role=ROLES, domain=DOMAINS)
+    (only,) = protocols_for(catalog, held_out(catalog, "b", "c", "d"))
+    assert only.name == "query -> gallery"
+    assert only.gallery is not None
+    assert (only.queries.tolist(), only.gallery.tolist()) == ([2, 4], [3, 5, 6])
+    (fewer,) = protocols_for(catalog, held_out(catalog, "c", "d"))  # what is not held out has no part in it
+    assert fewer.gallery is not None
+    assert (fewer.queries.tolist(), fewer.gallery.tolist()) == ([4], [5, 6])
+    # Validation classes have none, nor is a column of another meaning one.
+    assert names(protocols_for(catalog, held_out(catalog, "a")))[0] == "all"
+    assert names(protocols_for(shop(LABELS, role=["query"] * 8), np.ones(8, dtype=bool))) == ["all"]
+
+
+def test_evaluate_asks_the_queries_alone() -> None:
+    found = evaluate(color_encoder(), shop(LABELS, role=ROLES), k=[1])
+    assert (found.num_queries, found.num_gallery, found.recall_at) == (2, 3, {1: 1.0})
+
+
 @pytest.mark.parametrize("labels", [["a", "b", "c"], [None, None, "a"]])
 def test_nothing_to_find_is_an_error(labels: list[str | None]) -> None:
     catalog = shop(labels)

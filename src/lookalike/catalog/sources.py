@@ -1,4 +1,4 @@
-"""Read a catalog's table from a folder of pictures, CSV, TSV, Parquet or JSONL, and say what was understood."""
+"""Read a catalog's table from a folder, CSV, TSV, Parquet, JSONL or a data set, and say what was understood."""
 
 import re
 from collections import Counter
@@ -12,6 +12,7 @@ import pyarrow.json
 import pyarrow.parquet as pq
 
 from lookalike.catalog.images import SUFFIXES
+from lookalike.catalog.splits import later_half
 from lookalike.errors import CatalogError, did_you_mean
 
 #: Our columns, and the usual names under which sources have them; the first one found is taken.
@@ -31,6 +32,8 @@ SPLIT_FOLDERS = {
     "validation": "validation",
 }
 ROW_NUMBER = "row_number"
+#: `half:CATALOG`: the first half of the classes trains, the later half tests.
+HALF = "half"
 SHOWN = 5
 #: Where the columns of a folder of pictures come from.
 FOLDER_SOURCES = {"item_id": "files", "image": "files", "label": "folders", "split": "folders"}
@@ -41,6 +44,9 @@ LONGEST_ROW_BYTES = 32 * 2**20
 def read(path: Path, columns: Mapping[str, str | None]) -> tuple[pa.Table, dict[str, str]]:
     """Read the table at `path`, its columns renamed to ours, and which source column each of ours came from."""
     if not path.exists():
+        kind, colon, root = str(path).partition(":")
+        if colon and root and re.fullmatch(r"[a-z0-9_]{2,}(-part)?", kind):
+            return _read_kind(kind, Path(root).expanduser(), columns)  # behind the colon no shell does it
         raise CatalogError(f"there is no catalog at {path}; give a folder of pictures, or a CSV, Parquet or JSONL file")
     if path.is_dir():
         metadata = [path / f"metadata{suffix}" for suffix in READERS if (path / f"metadata{suffix}").exists()]
@@ -54,6 +60,24 @@ def read(path: Path, columns: Mapping[str, str | None]) -> tuple[pa.Table, dict[
     if count > 1:
         raise CatalogError(f"{path} has {count} columns named {name!r}; rename or drop all but one")
     return _with_our_columns(table, path, columns)
+
+
+def _read_kind(kind: str, root: Path, columns: Mapping[str, str | None]) -> tuple[pa.Table, dict[str, str]]:
+    """`cub200:FOLDER` is a published data set, `cub200-part:FOLDER` what is there of it, `half:CATALOG` any catalog."""
+    if kind == HALF:
+        table, found = read(root, columns)
+        if "label" not in found:
+            raise CatalogError(f"{root} has no labels; name the column with label=... (--label)")
+        split = ["test" if is_test else "train" for is_test in later_half(table.column("label").to_pylist())]
+        others = table.drop_columns(["split"]) if "split" in table.column_names else table
+        return others.append_column("split", pa.array(split)), found | {"split": "the half of the classes"}
+    from lookalike.catalog.benchmarks import BENCHMARKS  # they read tables by this module
+
+    name, _, part = kind.partition("-")
+    if name not in BENCHMARKS:
+        known = did_you_mean(name, [*BENCHMARKS, HALF])
+        raise CatalogError(f"there is no catalog at {kind}:{root}, and no data set {name!r}.{known}")
+    return _with_our_columns(BENCHMARKS[name].read(root, partial=bool(part)), root, columns)
 
 
 def check_table(table: pa.Table, name: str) -> None:

@@ -1,5 +1,7 @@
 """Class-disjoint splits: what is tested was never seen in training."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from lookalike.errors import CatalogError
@@ -27,3 +29,24 @@ def hold_out_classes(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
     count = min(max(1, round(share * len(classes))), len(classes) - 1)
     held_out = np.random.default_rng(seed).permutation(classes)[:count]
     return np.isin(labels, held_out)
+
+
+def later_half(labels: Sequence[str | None]) -> np.ndarray:
+    """Which items belong to the later half of the classes in the order of their names, as CUB and Cars196 are split.
+
+    Of an odd number of classes one more stays. Items without a label never belong to it.
+
+    Args:
+        labels: of N items.
+
+    Returns:
+        bool [N].
+
+    Raises:
+        CatalogError: fewer than two classes.
+    """
+    classes = sorted({label for label in labels if label is not None})
+    if len(classes) < 2:
+        raise CatalogError(f"classes cannot be split: there are {len(classes)}, and at least 2 are needed")
+    later = {*classes[(len(classes) + 1) // 2 :]}
+    return np.array([label in later for label in labels], dtype=bool)

@@ -50,6 +50,9 @@ class Catalog:
     ) -> "Catalog":
         """Read a folder of folders of pictures, or a CSV, TSV, Parquet or JSONL file.
 
+        Of a `path` like `cub200:FOLDER` a published data set is read from its archives (see docs/datasets.md);
+        `half:PATH` gives the first half of the classes of any catalog to training and the later half to the test.
+
         The arguments name the source's columns; one not named is looked for under its own and usual names. Relative
         picture paths are resolved against the file.
 

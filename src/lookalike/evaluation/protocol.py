@@ -12,6 +12,7 @@ from lookalike.errors import EvaluationError
 from lookalike.evaluation.retrieval import Retrieval, retrieval_metrics
 
 POOLED = "all"
+QUERY, GALLERY = "query", "gallery"
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class Protocol:
 def protocols_for(catalog: Catalog, held_out: np.ndarray, visible: np.ndarray | None = None) -> list[Protocol]:
     """The protocols that make sense for these held-out items.
 
-    "all" pools them. With several domains there is one for each domain among itself ("street -> street") and each
+    Where a `role` column says who is "query" and who is "gallery" (DeepFashion In-Shop), that is the one protocol.
+    Else "all" pools them. With several domains there is one for each domain among itself ("street -> street") and each
     ordered pair ("street -> studio"), the latter also with the training classes in the gallery ("... of all classes").
     Those in which no query has anything to find are left out.
 
@@ -55,7 +57,11 @@ def protocols_for(catalog: Catalog, held_out: np.ndarray, visible: np.ndarray | 
     labels, _ = catalog.label_numbers()
     known = labels >= 0 if visible is None else (labels >= 0) & visible
     candidates = [Protocol(POOLED, np.flatnonzero(held_out & known))]
-    if "domain" in catalog:
+    roles = np.array(catalog.column("role") if "role" in catalog else [None] * len(catalog), dtype=object)
+    if {QUERY, GALLERY} <= {*roles[held_out]}:
+        queries, gallery = (np.flatnonzero(held_out & known & (roles == role)) for role in (QUERY, GALLERY))
+        candidates = [Protocol(f"{QUERY} -> {GALLERY}", queries, gallery)]
+    elif "domain" in catalog:
         domains = np.array(catalog.column("domain"), dtype=object)
         names = sorted({name for name in domains[held_out] if name is not None})
         for source, target in product(names, names) if len(names) > 1 else ():
@@ -84,7 +90,7 @@ def judge_all(
 
 
 def evaluate(encoder: Encoder, catalog: Catalog, k: Sequence[int] = (1, 2, 4, 8), batch_size: int = 64) -> Retrieval:
-    """Embed a catalog and judge the retrieval of its items among themselves.
+    """Embed a catalog and judge the retrieval of its items among themselves, or of its gallery by its queries.
 
     If it has a split with test items, only those are judged: training items say nothing of unseen classes.
 
@@ -93,11 +99,11 @@ def evaluate(encoder: Encoder, catalog: Catalog, k: Sequence[int] = (1, 2, 4, 8)
         EvaluationError: no item has another of its class to find.
     """
     catalog, _ = held_out_part(catalog)
-    labels, _ = catalog.label_numbers()  # refuses before the long work
+    catalog.label_numbers()  # refuses before the long work
     embedded = embed_catalog(encoder, catalog, batch_size)
-    labels = labels[embedded.rows]
-    known = np.flatnonzero(labels >= 0)
-    return retrieval_metrics(embedded.embeddings[known], labels[known], k=k)
+    catalog = catalog.take(embedded.rows)
+    labels, _ = catalog.label_numbers()
+    return protocols_for(catalog, labels >= 0)[0].judge(embedded.embeddings, labels, k)
 
 
 def judge_models(
