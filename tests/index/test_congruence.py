@@ -46,6 +46,7 @@ class Twins(RuleBasedStateMachine):
 
     make_rows: Callable[..., pa.Table]
     comparisons = 0
+    rollbacks = 0
     hits = 0
 
     @initialize(seed=st.integers(0, 9))
@@ -54,10 +55,12 @@ class Twins(RuleBasedStateMachine):
         self.exact: VectorIndex = ExactIndex(DIM)
         self.lance: VectorIndex = LanceIndex.create(self.folder, DIM)
         self.turn = seed
+        self.keep()
         if seed:
             self.add(IDS[:20], {"price", "color"}, seed)
 
     def teardown(self) -> None:
+        self.same_checksums()
         shutil.rmtree(self.folder)
 
     @rule(
@@ -110,6 +113,40 @@ class Twins(RuleBasedStateMachine):
         assert self.lance.get(ids).select(names).to_pylist() == self.exact.get(ids).select(names).to_pylist()
 
     @rule()
+    def keep(self) -> None:
+        self.exact.keep()
+        self.lance.keep()
+
+    @rule(which=st.integers(0, 3))
+    def rollback(self, which: int) -> None:
+        numbers = [version.number for version in self.exact.versions]
+        number = numbers[which] if which < len(numbers) else 99
+
+        def told(index: VectorIndex) -> str:
+            try:
+                index.rollback(number)
+            except StoredIndexError as error:
+                return str(error)
+            Twins.rollbacks += 1
+            return ""
+
+        assert told(self.lance) == told(self.exact)
+
+    @invariant()
+    def same_versions(self) -> None:
+        assert [(version.number, version.rows) for version in self.lance.versions] == [
+            (version.number, version.rows) for version in self.exact.versions
+        ]
+
+    def same_checksums(self) -> None:
+        lance, exact = (
+            index.scan(["item_id", "_checksum"]).sort_by("item_id").to_pylist() for index in (self.lance, self.exact)
+        )
+        assert lance == exact
+        assert self.lance.verify().is_whole
+        assert self.exact.verify().rows == len(exact)
+
+    @rule()
     def reopen(self) -> None:
         self.lance = LanceIndex.open(self.folder)
 
@@ -135,7 +172,7 @@ class Twins(RuleBasedStateMachine):
 
 def test_lance_equals_exact(make_rows: Callable[..., pa.Table]) -> None:
     Twins.make_rows = staticmethod(make_rows)
-    Twins.comparisons = Twins.hits = 0
+    Twins.comparisons = Twins.hits = Twins.rollbacks = 0
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         Twins,
         settings=settings(
@@ -144,6 +181,7 @@ def test_lance_equals_exact(make_rows: Callable[..., pa.Table]) -> None:
     )
     assert Twins.comparisons > 30
     assert Twins.hits > 100
+    assert Twins.rollbacks > 10
 
 
 def test_a_large_tie_is_cut_in_the_order_of_item_id(make_rows: Callable[..., pa.Table], tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ def test_it_is_there_after_opening_again(make_rows: MakeRows, tmp_path: Path) ->
     LanceIndex.create(tmp_path / "i", 4).add(make_rows(["a", "b"], price=[1, 2]))
     index = LanceIndex.open(tmp_path / "i")
     assert (len(index), index.dim) == (2, 4)
-    assert index.schema.names == ["item_id", "vector", "thumbnail", "price"]
-    assert index.get("a").to_pylist() == make_rows(["a"], price=[1]).to_pylist()
+    assert index.schema.names == ["item_id", "vector", "thumbnail", "_picture", "_checksum", "price"]
+    assert index.get("a").drop_columns(["_picture", "_checksum"]).to_pylist() == make_rows(["a"], price=[1]).to_pylist()
 
 
 def test_what_another_process_stores_is_seen(make_rows: MakeRows, tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_a_refused_batch_changes_nothing(make_rows: MakeRows, tmp_path: Path) ->
     index.add(make_rows(["a"], price=[1]))
     with pytest.raises(StoredIndexError, match="column 'price' is int64 in the index and string in the new items"):
         index.add(make_rows(["a", "b"], price=["x", "y"], color=["red", "blue"]))
-    assert index.schema.names == ["item_id", "vector", "thumbnail", "price"]
+    assert index.schema.names == ["item_id", "vector", "thumbnail", "_picture", "_checksum", "price"]
     assert len(index) == 1
     assert (tmp_path / LOCK).read_bytes() == b"0"
 

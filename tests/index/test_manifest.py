@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ def test_round_trip(tmp_path: Path) -> None:
 
 def test_of_says_when() -> None:
     manifest = Manifest.of("cd" * 32, "a net", 8)
-    assert (manifest.dim, manifest.format) == (8, 1)
+    assert (manifest.dim, manifest.format, manifest.model) == (8, 2, 0)
     assert manifest.created.endswith("+00:00")
 
 
@@ -31,12 +32,19 @@ def test_another_encoder_is_refused() -> None:
     )
 
 
+def test_format_1_is_the_first_model(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(MINE_JSON)
+    manifest = Manifest.read(tmp_path)
+    assert (manifest.model, manifest.folder(tmp_path)) == (0, tmp_path)
+    assert replace(manifest, model=3).folder(tmp_path) == tmp_path / "model-3"
+
+
 def test_a_later_format_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "manifest.json").write_text('{"format": 2, "new": true}')
+    (tmp_path / "manifest.json").write_text('{"format": 3, "new": true}')
     with pytest.raises(StoredIndexError) as caught:
         Manifest.read(tmp_path)
     assert str(caught.value) == (
-        f"{tmp_path}/manifest.json has format 2, and this version of lookalike reads up to 1; update lookalike"
+        f"{tmp_path}/manifest.json has format 3, and this version of lookalike reads up to 2; update lookalike"
     )
 
 

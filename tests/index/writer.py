@@ -33,7 +33,7 @@ def rows_of(batch: int, generation: int) -> pa.Table:
 
 
 def write(folder: str, journal: str, generation: int) -> None:
-    """Add batches until killed; the journal says what was begun and what is done."""
+    """Change batches until killed; the journal says what was begun and what is done: batch, generation (-1: none)."""
     from lookalike.index import LanceIndex
 
     # Unbuffered: what is written here survives the process.
@@ -44,9 +44,22 @@ def write(folder: str, journal: str, generation: int) -> None:
         generation += 1
         batch = (generation * 7) % BATCHES
         rows = rows_of(batch, generation)
-        os.write(note, f"begin {batch} {generation}\n".encode())
-        index.add(rows)
-        os.write(note, f"done {batch} {generation}\n".encode())
+        changes = [generation]
+        if generation % 4 == 0:
+            changes = [generation, -1]
+        elif generation % 7 == 0:  # to the version kept here, which holds the rows that are there now
+            before = index.get([f"{batch}/0"]).column("generation").to_pylist()
+            index.keep()
+            changes = [generation, before[0] if before else -1]
+        for number, change in enumerate(changes):
+            os.write(note, f"begin {batch} {change}\n".encode())
+            if number == 0:
+                index.add(rows)
+            elif change == -1 and generation % 4 == 0:
+                index.remove(rows.column("item_id").to_pylist())
+            else:
+                index.rollback(index.versions[-1].number)
+            os.write(note, f"done {batch} {change}\n".encode())
         if generation % 6 == 0:
             index.tidy()
         if generation % 5 == 0:

@@ -29,6 +29,7 @@ class TinyEncoder:
 
     preprocessing = Squares()
     dim = 12
+    calibration: Any = None
 
     def __init__(self, seed: int = 0):
         self.seed = seed

@@ -118,7 +118,7 @@ def test_adding_again_replaces(make_catalog: MakeCatalog, encoder: Any, make_pic
     pictures = make_catalog().column("image")
     pictures[0], pictures[1] = make_picture("blue", 9), b"broken"
     report = index.add(make_catalog(image=pictures, price=None, label=["new"] * 20))
-    assert (report.added, [item for item, _ in report.broken]) == (19, ["red-1"])
+    assert (report.added, report.unchanged, [item for item, _ in report.broken]) == (1, 18, ["red-1"])
     assert len(index) == 20
     found = {match.item_id: match for match in index.search(image=make_picture("blue", 9), k=20)}
     assert found["red-0"].rank == 1
@@ -157,7 +157,7 @@ def test_opening_with_the_encoder_it_was_made_with(
 ) -> None:
     Index.create(tmp_path / "i", make_encoder(1)).add(make_catalog())
     assert sorted(path.name for path in (tmp_path / "i").iterdir()) == [
-        "encoder", "items.lance", "manifest.json", "writer.lock",
+        "encoder", "items.lance", "manifest.json", "readers.lock", "versions", "writer.lock",
     ]  # fmt: skip
     index = Index.open(tmp_path / "i", make_encoder(1))
     assert index.search(image=make_picture("red", 3), k=1)[0].item_id == "red-3"

@@ -1,21 +1,40 @@
-"""`lookalike index`: a catalog into a searchable index."""
+"""`lookalike index`: a catalog into a searchable index, and the care of one."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lookalike.cli import options
 
+if TYPE_CHECKING:
+    from lookalike.search import AddReport, Index
+
 
 def index(
-    catalog: options.CatalogArgument,
-    to: Annotated[
-        Path, typer.Option("--to", help="Directory of the index; made if it is not there.", show_default=False)
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CATALOG",
+            help="A folder of folders of pictures, or a CSV, TSV, Parquet or JSONL file; an index with --versions, "
+            "--rollback or --verify.",
+            show_default=False,
+        ),
     ],
+    to: Annotated[
+        Path | None, typer.Option("--to", help="Directory of the index; made if it is not there.", show_default=False)
+    ] = None,
     run: Annotated[
         Path | None, typer.Option("--run", help="The run whose encoder makes it; not needed to add to an index.")
     ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Index with another encoder beside the old one, then switch to it.")
+    ] = False,
+    versions: Annotated[bool, typer.Option("--versions", help="List what the index can be rolled back to.")] = False,
+    rollback: Annotated[
+        int | None, typer.Option("--rollback", help="Go back to this version of the index.", show_default=False)
+    ] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Look for rows that the disk has changed.")] = False,
     approximate: Annotated[
         bool | None,
         typer.Option("--ann/--exact", help="With a vector index or without; by default from 50,000 items on."),
@@ -35,9 +54,20 @@ def index(
     \b
     lookalike index products.parquet --run runs/first --to products.index
     lookalike index new_products.parquet --to products.index
+    lookalike index products.parquet --run runs/second --to products.index --replace
+    lookalike index products.index --versions
+    lookalike index products.index --rollback 2
+    lookalike index products.index --verify
     """
+    if versions or rollback is not None or verify:
+        _care(source, versions, rollback, verify)
+        return
+    if to is None:
+        raise typer.BadParameter("name the index to make or to add to: --to INDEX")
+    if replace and run is None:
+        raise typer.BadParameter("--replace needs the run of the new encoder: --run RUN")
     data = options.read_catalog(
-        catalog, item_id=item_id, image=image, label=label, text=text, domain=domain, split=split
+        source, item_id=item_id, image=image, label=label, text=text, domain=domain, split=split
     )
     from lookalike.encoders import Encoder
     from lookalike.errors import StoredIndexError
@@ -45,16 +75,51 @@ def index(
     from lookalike.search import Index
 
     encoder = None if run is None else Encoder.load(run)
-    if to.exists():
+    if replace and encoder is not None:
+        report = Index.replace(to, encoder, data)
         opened = Index.open(to, encoder)
-    elif encoder is None:
-        raise StoredIndexError(f"there is no index at {to}; to make one, name the run whose encoder it gets: --run RUN")
     else:
-        opened = Index.create(to, encoder)
-    report = opened.add(data)
-    for item, reason in report.broken:
-        note(f"left out {item!r}: {reason}")
+        if encoder is None and not to.exists():
+            raise StoredIndexError(
+                f"there is no index at {to}; to make one, name the run whose encoder it gets: --run RUN"
+            )
+        opened = Index.open(to, encoder) if to.exists() or encoder is None else Index.create(to, encoder)
+        report = opened.add(data)
     if approximate is not None:
         plan = opened.optimize(recall_target, approximate)
         note("searches read every item" if plan is None else f"vector index: {100 * plan.recall:.1f} % of the ten best")
-    print(f"{report.added:,} items added; {to} holds {len(opened):,}")
+    _tell(report, to, opened)
+
+
+def _tell(report: "AddReport", to: Path, opened: "Index") -> None:
+    from lookalike.progress import note
+
+    for item, reason in report.broken:
+        note(f"left out {item!r}: {reason}")
+    unchanged = f", {report.unchanged:,} with the picture that was there" if report.unchanged else ""
+    print(f"{report.added:,} items added{unchanged}; {to} holds {len(opened):,}")
+
+
+def _care(path: Path, versions: bool, rollback: int | None, verify: bool) -> None:
+    from lookalike.errors import StoredIndexError
+    from lookalike.search import Index
+
+    opened = Index.open(path)
+    if rollback is not None:
+        opened.rollback(rollback)
+        print(f"{path} holds the {len(opened):,} items of version {rollback}")
+    if versions:
+        for version in opened.versions:
+            print(f"{version.number:>4}  {version.rows:,} items, kept {version.kept}")
+        print(f" now  {len(opened):,} items")
+    if verify:
+        found = opened.verify()
+        for item in found.damaged:
+            print(f"damaged: {item}")
+        if not found.is_whole:
+            raise StoredIndexError(
+                f"{path} is damaged: {found.unreadable or f'{len(found.damaged):,} items'}; index its catalog again "
+                f"(lookalike index CATALOG --to {path}), which mends damaged items, or with --run RUN --replace all"
+            )
+        without = f", {found.unchecked:,} of them stored before there were checksums" if found.unchecked else ""
+        print(f"{found.rows:,} items are as they were stored{without}")

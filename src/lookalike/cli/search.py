@@ -67,4 +67,9 @@ def search(
 
 
 def _as_dict(match: "Match") -> dict[str, object]:
-    return {"item_id": match.item_id, "score": match.score, "attributes": match.attributes}
+    return {
+        "item_id": match.item_id,
+        "score": match.score,
+        "probability": match.probability,
+        "attributes": match.attributes,
+    }

@@ -13,7 +13,7 @@ from lookalike.errors import StoredIndexError
 from lookalike.index.filter_values import kind_of
 from lookalike.index.plan import LIMIT, Plan
 from lookalike.index.ranking import MARGIN
-from lookalike.index.rows import THUMBNAIL, VECTOR, spread, vectors_of
+from lookalike.index.rows import HIDDEN, VECTOR, spread, vectors_of
 
 #: Fewer rows than this are read through faster than an index is asked.
 ENOUGH_ROWS = 50_000
@@ -36,6 +36,18 @@ def check_target(recall_target: float) -> None:
     """
     if not 0 < recall_target <= 1:
         raise StoredIndexError(f"recall_target = {recall_target}: it must be above 0 and at most 1")
+
+
+def build_indexes(table: LanceTable, recall_target: float) -> Plan:
+    """Index the columns of filters and the vectors; see `build_vector_index`."""
+    build_filter_indexes(table)
+    return build_vector_index(table, recall_target)
+
+
+def drop_indexes(table: LanceTable) -> None:
+    """Remove all of these."""
+    for index in table.list_indices():
+        table.drop_index(index.name)
 
 
 def build_vector_index(table: LanceTable, recall_target: float) -> Plan:
@@ -63,7 +75,7 @@ def build_vector_index(table: LanceTable, recall_target: float) -> Plan:
 def build_filter_indexes(table: LanceTable) -> None:
     """Index the columns that filters compare, and the item ids."""
     for field in table.schema:
-        if field.name not in (VECTOR, THUMBNAIL) and _is_filterable(field):
+        if field.name not in HIDDEN and _is_filterable(field):
             table.create_index(field.name, config=Bitmap() if _has_few_values(table, field) else BTree())
 
 

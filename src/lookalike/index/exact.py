@@ -6,11 +6,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lookalike.index.checksums import Verified, verify_rows, with_checksums
 from lookalike.index.filters import compile_filter
 from lookalike.index.grouping import group_column
 from lookalike.index.index import Hit
 from lookalike.index.ranking import MARGIN, best, unit_queries
 from lookalike.index.rows import ITEM_ID, checked, empty_schema, fitted, id_list, places, spread, vectors_of, widened
+from lookalike.index.versions import KEPT, Version, chosen
 
 
 class ExactIndex:
@@ -19,6 +21,7 @@ class ExactIndex:
     def __init__(self, dim: int):
         self._table: pa.Table = empty_schema(dim).empty_table()
         self._dim = dim
+        self._kept: list[tuple[Version, pa.Table]] = []
 
     @property
     def dim(self) -> int:
@@ -39,7 +42,7 @@ class ExactIndex:
         if not rows.num_rows:
             return
         schema = widened(self.schema, rows)
-        rows = fitted(rows, schema)
+        rows = with_checksums(fitted(rows, schema))
         kept = fitted(self._without(rows.column(ITEM_ID).combine_chunks()), schema)
         self._table = pa.concat_tables([kept, rows])
 
@@ -82,10 +85,34 @@ class ExactIndex:
     def optimize(self, recall_target: float = 0.99, approximate: bool | None = None) -> None:
         """Nothing to do: every row is read."""
 
+    def keep(self) -> None:
+        """Keep the rows as they are now, to go back to."""
+        self._keep()
+        self._kept = self._kept[-KEPT:]
+
+    @property
+    def versions(self) -> list[Version]:
+        """What can be gone back to, oldest first."""
+        return [version for version, _ in self._kept]
+
+    def rollback(self, number: int) -> None:
+        """Make the rows what they were; see `VectorIndex.rollback`."""
+        then = dict(self._kept)[chosen(self.versions, number)]
+        self._keep()
+        self._table, self._kept = then, self._kept[-KEPT:]
+
+    def verify(self) -> Verified:
+        """Compare every row with its checksum."""
+        verify_rows(self._table, found := Verified(), set())
+        return found
+
     @property
     def is_optimizing_due(self) -> bool:
         """Never."""
         return False
+
+    def _keep(self) -> None:
+        self._kept.append((Version.after(self.versions, len(self)), self._table))
 
     def _where(self, table: pa.Table, where: str | None) -> pa.Table:
         return table if where is None else table.filter(compile_filter(where, self.schema).expression)

@@ -21,7 +21,11 @@ def told(folder: Path, doing: str) -> Iterator[None]:
         yield
     except LookalikeError:
         raise
-    except (RuntimeError, ValueError, OSError, pa.ArrowException) as error:
+    except Exception as error:
+        # What panics on damaged files comes as a class that no module offers.
+        known = isinstance(error, (RuntimeError, ValueError, OSError, pa.ArrowException))
+        if not known and type(error).__name__ != "RustPanic":
+            raise
         # The trace of the database names its own source files; its first line says all there is to know.
         raise StoredIndexError(f"the index at {folder} could not be {doing}: {_reason(error)}") from error
 

@@ -20,7 +20,7 @@ from sqlglot.errors import SqlglotError
 from lookalike.errors import FilterError, did_you_mean
 from lookalike.index.conditions import Column, Condition, Filter
 from lookalike.index.filter_values import Value, kind_of, literal, shown
-from lookalike.index.rows import THUMBNAIL, VECTOR
+from lookalike.index.rows import HIDDEN
 
 EXAMPLE = "price < 50 and color in ('red', 'blue')"
 #: Longer or deeper filters could exhaust the stack of the parser or of the database.
@@ -160,7 +160,7 @@ class _Reader:
         if not isinstance(node, exp.Column) or {part for part, given in node.args.items() if given} != {"this"}:
             raise FilterError(f"{shown(node)} stands where the name of a column should")
         name = str(node.name)
-        known = [column for column in self._schema.names if column not in (VECTOR, THUMBNAIL)]
+        known = [column for column in self._schema.names if column not in HIDDEN]
         if name not in known:
             hint = (
                 " Text stands in single quotes." if isinstance(node.this, exp.Identifier) and node.this.quoted else ""

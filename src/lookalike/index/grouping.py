@@ -8,7 +8,7 @@ from lookalike.errors import StoredIndexError, did_you_mean
 from lookalike.index.conditions import Column, Condition
 from lookalike.index.filter_values import Value, kind_of
 from lookalike.index.index import Hit
-from lookalike.index.rows import ITEM_ID, THUMBNAIL, VECTOR
+from lookalike.index.rows import HIDDEN, ITEM_ID
 
 KINDS = ("text", "whole numbers", "true or false", "dates")
 
@@ -19,7 +19,7 @@ def group_column(name: str, schema: pa.Schema) -> Column:
     Raises:
         StoredIndexError: there is none of that name, or its values do not make groups.
     """
-    known = [column for column in schema.names if column not in (ITEM_ID, VECTOR, THUMBNAIL)]
+    known = [column for column in schema.names if column not in (ITEM_ID, *HIDDEN)]
     if name not in known:
         raise StoredIndexError(f"group_by={name!r}: there is no such column.{did_you_mean(name, known)}")
     type_ = schema.field(name).type

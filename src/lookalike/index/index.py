@@ -7,7 +7,9 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 
+from lookalike.index.checksums import Verified
 from lookalike.index.plan import Plan
+from lookalike.index.versions import Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class VectorIndex(Protocol):
 
     @property
     def schema(self) -> pa.Schema:
-        """The stored columns: item_id, vector, thumbnail and the attributes."""
+        """The stored columns: item_id, vector, thumbnail, what is hidden (`rows.HIDDEN`) and the attributes."""
 
     def __len__(self) -> int: ...
 
@@ -40,9 +42,9 @@ class VectorIndex(Protocol):
         """Store rows; a row whose item_id is known replaces the old row, whole. All rows or none; no rows, no change.
 
         Args:
-            rows: item_id (string), vector (fixed_size_list<float32>[dim], unit length), thumbnail (binary) and any
-                attributes. A column the index lacks is added and is null for older items; one the rows lack is null
-                for them.
+            rows: item_id (string), vector (fixed_size_list<float32>[dim], unit length), thumbnail (binary), if known
+                `_picture` (binary, a digest of the picture they are of), and any attributes. A column the index lacks
+                is added and is null for older items; one the rows lack is null for them.
 
         Raises:
             StoredIndexError: a column is missing, has another type than in the index or a name that cannot be stored,
@@ -103,6 +105,27 @@ class VectorIndex(Protocol):
         Raises:
             StoredIndexError: the target is no share, or the disk is full.
         """
+
+    def keep(self) -> None:
+        """Keep the rows as they are now, as a version to go back to; of these the last few (`versions.KEPT`) stay.
+
+        Raises:
+            StoredIndexError: the disk is full.
+        """
+
+    @property
+    def versions(self) -> list[Version]:
+        """What can be gone back to, oldest first."""
+
+    def rollback(self, number: int) -> None:
+        """Make the rows and columns what they were when this version was kept. What was there is kept as the newest.
+
+        Raises:
+            StoredIndexError: this version is not kept, or the disk is full.
+        """
+
+    def verify(self) -> Verified:
+        """Read every row and compare it with its checksum: has a disk changed what was stored?"""
 
     @property
     def is_optimizing_due(self) -> bool:

@@ -1,7 +1,7 @@
 """An index on disk: one LanceDB table, written by one process at a time and read by any number."""
 
-from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -14,13 +14,9 @@ import pyarrow as pa
 from lancedb.table import LanceTable
 
 from lookalike.errors import LookalikeError, StoredIndexError
-from lookalike.index.approximate import (
-    ENOUGH_ROWS,
-    FEW_ROWS,
-    build_filter_indexes,
-    build_vector_index,
-    check_target,
-)
+from lookalike.index import versions
+from lookalike.index.approximate import ENOUGH_ROWS, FEW_ROWS, build_indexes, check_target, drop_indexes
+from lookalike.index.checksums import Verified, verified, with_checksums
 from lookalike.index.conditions import Condition, both
 from lookalike.index.faults import is_gone, told
 from lookalike.index.filters import compile_filter
@@ -28,25 +24,15 @@ from lookalike.index.grouping import best_of_groups, but_items, group_column
 from lookalike.index.index import Hit
 from lookalike.index.plan import NAME as PLAN
 from lookalike.index.plan import Plan
-from lookalike.index.ranking import MARGIN, best, unit_queries
-from lookalike.index.reading import conditions, nearest, rows_where
-from lookalike.index.rows import (
-    ITEM_ID,
-    VECTOR,
-    checked,
-    empty_schema,
-    fitted,
-    id_list,
-    places,
-    spread,
-    vectors_of,
-    widened,
-)
+from lookalike.index.ranking import best, unit_queries
+from lookalike.index.reading import candidates, conditions, rows_where, spread_rows
+from lookalike.index.rows import ITEM_ID, VECTOR, checked, empty_schema, fitted, id_list, places, vectors_of, widened
 from lookalike.index.tidy import WriterLock, is_due, tidy
+from lookalike.index.versions import Version
 
 TABLE = "items"
-#: Candidates fetched beyond k, so that ties at the k-th place are usually complete at the first attempt.
-SPARE = 16
+#: Rows held at a time where all are read.
+READ_AT_ONCE = 1024
 
 T = TypeVar("T")
 
@@ -58,10 +44,11 @@ class LanceIndex:
     cost the last batches, as LanceDB does not force them to disk.
     """
 
-    def __init__(self, folder: Path, table: LanceTable):
+    def __init__(self, folder: Path, table: LanceTable, may_write: Callable[[], None] = lambda: None):
         self._folder = folder
         self._table = table
         self._lock = WriterLock(folder)
+        self._may_write = may_write
 
     @classmethod
     def create(cls, folder: str | Path, dim: int) -> "LanceIndex":
@@ -79,8 +66,12 @@ class LanceIndex:
                 return cls(folder, _connect(folder).create_table(TABLE, schema=empty_schema(dim)))
 
     @classmethod
-    def open(cls, folder: str | Path) -> "LanceIndex":
+    def open(cls, folder: str | Path, may_write: Callable[[], None] = lambda: None) -> "LanceIndex":
         """Open the index in `folder`, and clear away what a killed writer left there.
+
+        Args:
+            folder: of the index.
+            may_write: asked before each change, while no other process can make one; refuses by raising.
 
         Raises:
             StoredIndexError: there is no index, or it cannot be read.
@@ -89,7 +80,7 @@ class LanceIndex:
         if not (folder / f"{TABLE}.lance").is_dir():
             raise StoredIndexError(f"there is no index at {folder}; make one with `lookalike index`")
         with told(folder, "opened"):
-            index = cls(folder, _connect(folder).open_table(TABLE))
+            index = cls(folder, _connect(folder).open_table(TABLE), may_write)
             index._read(lambda table: table.schema)
         index._sweep()
         return index
@@ -112,12 +103,13 @@ class LanceIndex:
         rows = checked(rows, self.dim)
 
         def commit(table: LanceTable) -> None:
-            fitted(rows, widened(table.schema, rows))  # refuses before the table gets new columns
+            # Refuses before the table gets new columns.
+            stored = with_checksums(fitted(rows, widened(table.schema, rows)))
             new = [field for field in rows.schema if field.name not in table.schema.names]
             if new:
                 table.add_columns(pa.schema(new))
             merge = table.merge_insert(ITEM_ID).when_matched_update_all().when_not_matched_insert_all()
-            merge.execute(fitted(rows, table.schema))
+            merge.execute(stored.select(table.schema.names))
 
         if rows.num_rows:
             self._write(commit)
@@ -145,12 +137,7 @@ class LanceIndex:
 
     def sample(self, count: int) -> np.ndarray:
         """The vectors of up to `count` rows from all over the index."""
-
-        def read(table: LanceTable) -> pa.Table:
-            rows = table.count_rows()
-            return table.take_offsets(spread(rows, count).tolist()).select([VECTOR]).to_arrow()
-
-        return vectors_of(self._read(read))
+        return vectors_of(self._read(partial(spread_rows, count=count)))
 
     def search(
         self,
@@ -178,24 +165,54 @@ class LanceIndex:
 
     def tidy(self) -> None:
         """Merge small files and free what old versions hold; `add` and `remove` see to it when it is worth the time."""
-        with told(self._folder, "tidied"), self._lock.held():
-            tidy(self._table, self._folder / f"{TABLE}.lance")
+        with self._writing("tidied"):
+            tidy(self._table, self._table_folder)
 
     def optimize(self, recall_target: float = 0.99, approximate: bool | None = None) -> Plan | None:
         """Merge files, index the columns of filters and, from `ENOUGH_ROWS` rows on, the vectors; see `VectorIndex`."""
         check_target(recall_target)
-        with told(self._folder, "optimized"), self._lock.held():
-            tidy(self._table, self._folder / f"{TABLE}.lance")
+        with self._writing("optimized"):
+            tidy(self._table, self._table_folder)
             # While there is no plan, every row is read: a reader never asks a new index in an old way.
             (self._folder / PLAN).unlink(missing_ok=True)
             if approximate or (approximate is None and self._table.count_rows() >= ENOUGH_ROWS):
-                build_filter_indexes(self._table)
-                build_vector_index(self._table, recall_target).write(self._folder)
+                build_indexes(self._table, recall_target).write(self._folder)
             else:
-                for index in self._table.list_indices():
-                    self._table.drop_index(index.name)
-            tidy(self._table, self._folder / f"{TABLE}.lance")
+                drop_indexes(self._table)
+            tidy(self._table, self._table_folder)
         return self.plan
+
+    def keep(self) -> None:
+        """Keep the rows as they are now, to go back to; see `VectorIndex.keep`."""
+        with self._writing("written"):
+            versions.keep(self._folder, self._table_folder, int(self._table.count_rows()))
+            versions.prune(self._folder)
+
+    @property
+    def versions(self) -> list[Version]:
+        """What can be gone back to, oldest first."""
+        return versions.kept(self._folder)
+
+    def rollback(self, number: int) -> None:
+        """Make the rows what they were; see `VectorIndex.rollback`. One commit, which rewrites every row."""
+        with self._writing("rolled back"):
+            plan = Plan.read(self._folder)
+            then = versions.folder_of(self._folder, versions.chosen(self.versions, number))
+            versions.keep(self._folder, self._table_folder, int(self._table.count_rows()))
+            (self._folder / PLAN).unlink(missing_ok=True)
+            rows = _connect(then).open_table(TABLE)
+            batches = rows.search().to_batches(READ_AT_ONCE)
+            self._table.add(pa.RecordBatchReader.from_batches(rows.schema, batches), mode="overwrite")
+            versions.prune(self._folder)
+        if plan is not None:  # the vector index went with the rows that it was of
+            self.optimize(plan.recall_target, approximate=True)
+
+    def verify(self) -> Verified:
+        """Compare every row with its checksum; see `VectorIndex.verify`."""
+        try:
+            return self._read(lambda table: verified(table.search().to_batches(READ_AT_ONCE)))
+        except StoredIndexError as error:
+            return Verified(unreadable=str(error))
 
     @property
     def plan(self) -> Plan | None:
@@ -212,19 +229,9 @@ class LanceIndex:
     def _best(self, query: np.ndarray, k: int, condition: Condition | None, without: Collection[str] = ()) -> list[Hit]:
         # A few more and then fewer: cheaper than a condition, which every row would have to meet.
         count = k + len(without)
-        hits = best(self._candidates(query, count, None if condition is None else condition.sql), query, count)
+        sql = None if condition is None else condition.sql
+        hits = best(candidates(self._read, query, count, sql, self._plan_for(sql)), query, count)
         return [hit for hit in hits if hit.item_id not in without][:k]
-
-    def _candidates(self, query: np.ndarray, k: int, condition: str | None) -> pa.Table:
-        """At least the k best rows and all that tie with the last of them, nearest first."""
-        limit = k + SPARE
-        plan = self._plan_for(condition)
-        while True:
-            found = self._read(partial(nearest, query=query, limit=limit, condition=condition, plan=plan))
-            distances = found.column("_distance").to_numpy()
-            if len(distances) < limit or distances[-1] > distances[k - 1] + MARGIN:
-                return found.drop_columns(["_distance"])
-            limit *= 4
 
     def _plan_for(self, condition: str | None) -> Plan | None:
         plan = self.plan
@@ -245,10 +252,21 @@ class LanceIndex:
                         raise
             return read(self._table)
 
-    def _write(self, commit: Callable[[LanceTable], T]) -> T:
-        with told(self._folder, "written"), self._lock.held() as unfinished:
+    @property
+    def _table_folder(self) -> Path:
+        return self._folder / f"{TABLE}.lance"
+
+    @contextmanager
+    def _writing(self, doing: str) -> Iterator[None]:
+        """Hold the lock, once what a killed writer left is gone."""
+        with told(self._folder, doing), self._lock.held() as unfinished:
+            self._may_write()
             if unfinished:
-                tidy(self._table, self._folder / f"{TABLE}.lance")
+                self._clear()
+            yield
+
+    def _write(self, commit: Callable[[LanceTable], T]) -> T:
+        with self._writing("written"):
             result = commit(self._table)
         self._tidy_if_due()
         return result
@@ -257,7 +275,7 @@ class LanceIndex:
         # What was asked for is stored. Without room to tidy, the next write will say so.
         with suppress(StoredIndexError):
             with told(self._folder, "tidied"):
-                due = is_due(self._table, self._folder / f"{TABLE}.lance")
+                due = is_due(self._table, self._table_folder)
             if due:
                 self.tidy()
 
@@ -267,7 +285,11 @@ class LanceIndex:
         # Another process is writing, or this one may only read: the index is whole all the same.
         with suppress(StoredIndexError), told(self._folder, "tidied"), self._lock.held(patience_s=0) as unfinished:
             if unfinished:
-                tidy(self._table, self._folder / f"{TABLE}.lance")
+                self._clear()
+
+    def _clear(self) -> None:
+        tidy(self._table, self._table_folder)
+        versions.prune(self._folder)
 
 
 def _connect(folder: Path) -> lancedb.DBConnection:

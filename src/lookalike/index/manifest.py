@@ -4,11 +4,13 @@ import json
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from lookalike.errors import StoredIndexError
 from lookalike.files import write_text
 
-FORMAT = 1
+#: 2: with `model`, checksums and versions. An index of format 1 is read, and gets checksums with its next items.
+FORMAT = 2
 NAME = "manifest.json"
 
 
@@ -26,6 +28,8 @@ class Manifest:
     created: str
     #: of the index directory; one of a later program may mean something we do not know
     format: int = FORMAT
+    #: which of the models that this index has had; its folder has the rows and the encoder
+    model: int = 0
 
     @classmethod
     def of(cls, fingerprint: str, encoder: str, dim: int) -> "Manifest":
@@ -51,14 +55,15 @@ class Manifest:
         return cls._checked(content, path)
 
     @classmethod
-    def _checked(cls, content: object, path: Path) -> "Manifest":
-        if not isinstance(content, dict):
-            raise _damaged(path, f"it holds a {type(content).__name__}")
-        version = content.get("format")
+    def _checked(cls, given: object, path: Path) -> "Manifest":
+        if not isinstance(given, dict):
+            raise _damaged(path, f"it holds a {type(given).__name__}")
+        version = given.get("format")
         if isinstance(version, int) and version > FORMAT:
             raise StoredIndexError(
                 f"{path} has format {version}, and this version of lookalike reads up to {FORMAT}; update lookalike"
             )
+        content: dict[str, Any] = {"model": 0} | given
         for field in fields(cls):
             if not isinstance(content.get(field.name), field.type):  # type: ignore[arg-type]
                 raise _damaged(path, f"{field.name} is {content.get(field.name)!r}")
@@ -67,6 +72,10 @@ class Manifest:
     def write(self, folder: Path) -> None:
         """Write it into `folder`, whole or not at all."""
         write_text(Path(folder) / NAME, json.dumps(asdict(self), indent=2) + "\n")
+
+    def folder(self, root: Path) -> Path:
+        """Where the rows and the encoder are, of the index at `root`: the first model is there itself."""
+        return Path(root) / f"model-{self.model}" if self.model else Path(root)
 
     def check_encoder(self, fingerprint: str, encoder: str) -> None:
         """Refuse the vectors of another encoder.

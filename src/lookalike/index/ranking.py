@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from lookalike.errors import StoredIndexError
 from lookalike.index.index import Hit
-from lookalike.index.rows import ITEM_ID, THUMBNAIL, VECTOR, vectors_of
+from lookalike.index.rows import HIDDEN, ITEM_ID, THUMBNAIL, vectors_of
 
 #: Far above the error of a float32 product of unit vectors, far below any difference that matters.
 MARGIN = 1e-5
@@ -44,7 +44,8 @@ def best(candidates: pa.Table, query: np.ndarray, k: int) -> list[Hit]:
     scores = _scores(vectors_of(candidates), query)
     ids: Sequence[str] = candidates.column(ITEM_ID).to_pylist()
     order = sorted(range(len(ids)), key=lambda row: (-scores[row], ids[row]))[:k]
-    found = candidates.drop_columns([VECTOR]).take(pa.array(order, pa.int64())).to_pylist()
+    shown = [name for name in candidates.column_names if name == THUMBNAIL or name not in HIDDEN]
+    found = candidates.select(shown).take(pa.array(order, pa.int64())).to_pylist()
     return [
         Hit(row.pop(ITEM_ID), float(scores[number]), thumbnail=row.pop(THUMBNAIL), attributes=row)
         for number, row in zip(order, found, strict=True)

@@ -13,6 +13,10 @@ import pyarrow.compute as pc
 from lookalike.errors import StoredIndexError
 
 ITEM_ID, VECTOR, THUMBNAIL = "item_id", "vector", "thumbnail"
+#: A digest of the picture that a row was made from, and a checksum of the row: see `checksums`.
+PICTURE, CHECKSUM = "_picture", "_checksum"
+#: What is not known of an item, but stored with it.
+HIDDEN = (VECTOR, THUMBNAIL, PICTURE, CHECKSUM)
 #: Names that LanceDB keeps for itself.
 RESERVED = ("_rowid", "_rowaddr", "_rowoffset", "_distance", "_score", "_relevance_score", "query_index")
 #: How far the length of a stored vector may be from 1.
@@ -21,15 +25,27 @@ UNIT_TOLERANCE = 1e-3
 
 def empty_schema(dim: int) -> pa.Schema:
     """The columns every index has."""
-    return pa.schema([(ITEM_ID, pa.string()), (VECTOR, pa.list_(pa.float32(), dim)), (THUMBNAIL, pa.binary())])
+    return pa.schema(
+        [
+            (ITEM_ID, pa.string()),
+            (VECTOR, pa.list_(pa.float32(), dim)),
+            (THUMBNAIL, pa.binary()),
+            (PICTURE, pa.binary()),
+            (CHECKSUM, pa.int64()),
+        ]
+    )
 
 
 def checked(rows: pa.Table, dim: int) -> pa.Table:
-    """The rows in the types above, without columns that say nothing (type null).
+    """The rows in the types above, without columns that say nothing (type null); their checksums are yet to come.
 
     Raises:
         StoredIndexError: see `VectorIndex.add`.
     """
+    rows = rows.drop_columns([CHECKSUM]) if CHECKSUM in rows.column_names else rows
+    for name in (PICTURE, CHECKSUM):
+        if name not in rows.column_names:
+            rows = rows.append_column(name, pa.nulls(rows.num_rows, empty_schema(dim).field(name).type))
     for field in empty_schema(dim):
         if field.name not in rows.column_names:
             raise StoredIndexError(f"rows for an index need a column {field.name!r}; these have {rows.column_names}")

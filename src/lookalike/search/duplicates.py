@@ -11,7 +11,7 @@ from scipy.sparse.csgraph import connected_components
 from lookalike.errors import StoredIndexError, did_you_mean
 from lookalike.index import VectorIndex
 from lookalike.index.ranking import MARGIN
-from lookalike.index.rows import ITEM_ID, THUMBNAIL, VECTOR, vectors_of
+from lookalike.index.rows import HIDDEN, ITEM_ID, VECTOR, vectors_of
 from lookalike.progress import track
 
 #: Rows and columns of a block of scores: 64 MiB in float32.
@@ -39,7 +39,7 @@ def duplicates(stored: VectorIndex, threshold: float, across: str | None, where:
     """
     if not -1 < threshold <= 1:
         raise StoredIndexError(f"threshold = {threshold}: it must be a similarity, above -1 and at most 1")
-    known = [name for name in stored.schema.names if name not in (VECTOR, THUMBNAIL)]
+    known = [name for name in stored.schema.names if name not in HIDDEN]
     if across is not None and across not in known:
         raise StoredIndexError(f"across={across!r}: there is no such column.{did_you_mean(across, known)}")
     rows = stored.scan([*known, VECTOR], where).sort_by(ITEM_ID)

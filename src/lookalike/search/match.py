@@ -19,7 +19,8 @@ class Match:
     attributes: dict[str, Any]
     #: JPEG, longest side 160 px
     thumbnail: bytes | None
-    #: that it is of the query's class, 0..1; None where the index knows no calibration
+    #: that it is of the query's class, 0..1, by how often matches so similar were right on classes held out of the
+    #: training; None where the encoder knows no calibration, or was asked with words or several pictures
     probability: float | None = None
 
     def __repr__(self) -> str:

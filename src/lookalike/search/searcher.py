@@ -12,15 +12,17 @@ from lookalike.catalog import Catalog
 from lookalike.catalog.images import ImageSource
 from lookalike.errors import StoredIndexError
 from lookalike.index import LanceIndex, Manifest, Plan, VectorIndex
+from lookalike.index.checksums import Verified
 from lookalike.index.faults import told
 from lookalike.index.manifest import NAME as MANIFEST
-from lookalike.index.rows import ITEM_ID, THUMBNAIL, VECTOR, vectors_of
+from lookalike.index.models import ENCODER, Opened, beside, sweep, take_over
+from lookalike.index.rows import HIDDEN, ITEM_ID, vectors_of
+from lookalike.index.versions import Version
 from lookalike.search.duplicates import Duplicate, duplicates
 from lookalike.search.intake import AddReport, PictureEncoder, batches
 from lookalike.search.match import Match
 from lookalike.search.query import Region, check, mean_direction, mixed, picture_of
 
-ENCODER = "encoder"
 #: Items whose embeddings tell how far scores spread.
 SAMPLE = 1024
 
@@ -38,9 +40,8 @@ class Index:
     [Match(1, 'dress-7', 0.931, price=39.9), Match(2, 'dress-2', 0.902, price=25.0)]
     """
 
-    def __init__(self, encoder: PictureEncoder, stored: VectorIndex):
-        self._encoder = encoder
-        self._stored = stored
+    def __init__(self, encoder: PictureEncoder, stored: VectorIndex, opened: Opened | None = None):
+        self._encoder, self._stored, self._opened = encoder, stored, opened
 
     @classmethod
     def create(cls, path: str | Path, encoder: PictureEncoder) -> "Index":
@@ -63,7 +64,32 @@ class Index:
                 aside.rename(path)
             finally:
                 shutil.rmtree(aside, ignore_errors=True)
-        return cls(encoder, LanceIndex.open(path))
+        return cls.open(path, encoder)
+
+    @classmethod
+    def replace(cls, path: str | Path, encoder: PictureEncoder, catalog: Catalog, batch_size: int = 256) -> AddReport:
+        """Index a catalog with another encoder beside what is there, then switch to it at once.
+
+        Until then the index answers as before; who has it open goes on with the old model, also afterwards, and is
+        told by `is_stale`. After a kill, run it again: what is embedded already is not embedded again. The old model
+        is removed when nobody has it open any more. Of its items only those of the catalog are in the new one.
+
+        Raises:
+            CatalogError: a column has a name or a type that an index cannot hold.
+            StoredIndexError: there is no index, another model is being built, no picture can be read, or the disk is
+                full. The index is then what it was.
+        """
+        path = Path(path)
+        folder = beside(path, encoder.fingerprint)
+        new = cls.open(folder, encoder) if folder.exists() else cls.create(folder, encoder)
+        report = new.add(catalog, batch_size)
+        # An earlier attempt may have been made with another catalog.
+        ids = set(new._stored.scan([ITEM_ID]).column(ITEM_ID).to_pylist())
+        new._stored.remove(sorted(ids.difference(catalog.column(ITEM_ID))))
+        if not len(new):
+            raise StoredIndexError(f"no picture of {catalog.name} can be read; the index at {path} stays as it was")
+        take_over(path, folder)
+        return report
 
     @classmethod
     def open(cls, path: str | Path, encoder: PictureEncoder | None = None) -> "Index":
@@ -73,14 +99,24 @@ class Index:
             StoredIndexError: there is no index, it is damaged, or it was made by another encoder.
             EncoderError: the stored encoder cannot be loaded.
         """
-        path = Path(path)
-        manifest = Manifest.read(path)
+        opened = Opened(Path(path))
+        sweep(opened.root)
         if encoder is None:
             from lookalike.encoders import Encoder  # only here, since it brings torch
 
-            encoder = Encoder.load(path / ENCODER)
-        manifest.check_encoder(encoder.fingerprint, encoder.describe())
-        return cls(encoder, LanceIndex.open(path))
+            encoder = Encoder.load(opened.folder / ENCODER)
+        opened.manifest.check_encoder(encoder.fingerprint, encoder.describe())
+        return cls(encoder, LanceIndex.open(opened.folder, opened.check_current), opened)
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the folder holds another model now: then open it again. This one answers as before, but refuses
+        writes. Costs the reading of a small file.
+
+        Raises:
+            StoredIndexError: there is no index any more.
+        """
+        return self._opened is not None and self._opened.is_stale
 
     def __len__(self) -> int:
         return len(self._stored)
@@ -88,13 +124,14 @@ class Index:
     @property
     def columns(self) -> list[str]:
         """The columns that `where` may name."""
-        return [name for name in self._stored.schema.names if name not in (VECTOR, THUMBNAIL)]
+        return [name for name in self._stored.schema.names if name not in HIDDEN]
 
     def add(self, catalog: Catalog, batch_size: int = 256) -> AddReport:
         """Store every item of the catalog; an item that is there already is replaced, whole.
 
-        Each batch is stored before the next one is read. After a kill, run it again: the result is the same. An item
-        whose picture cannot be read is reported, and what the index had of it stays.
+        An item whose picture has not changed is not embedded again. Each batch is stored before the next one is read:
+        after a kill, run it again. An item whose picture cannot be read is reported, and what the index had of it
+        stays. What was there before is kept as a version.
 
         Raises:
             CatalogError: a column has a name or a type that an index cannot hold.
@@ -102,17 +139,51 @@ class Index:
         """
         if batch_size < 1:
             raise StoredIndexError(f"batch_size = {batch_size}: it must be at least 1")
-        added, broken = 0, list[tuple[str, str]]()
-        for rows in batches(catalog, self._encoder, batch_size, broken):
-            self._stored.add(rows)
-            added += rows.num_rows
+        if self._opened is not None:
+            self._opened.check_current()
+        added, unchanged, is_kept, broken = 0, 0, False, list[tuple[str, str]]()
+        for batch in batches(catalog, self._encoder, self._stored, batch_size, broken):
+            if batch.rows.num_rows and not is_kept:
+                self._stored.keep()
+                is_kept = True
+            self._stored.add(batch.rows)
+            added, unchanged = added + batch.added, unchanged + batch.unchanged
         if added and self._stored.is_optimizing_due:
             self.optimize()
-        return AddReport(added, broken)
+        return AddReport(added, broken, unchanged)
 
     def remove(self, item_ids: str | Sequence[str]) -> int:
-        """Forget these items; ids that are not there are passed over. Returns how many there were."""
+        """Forget these items; ids that are not there are passed over. Returns how many there were.
+
+        What was there before is kept as a version.
+        """
+        if not self._stored.get(item_ids).num_rows:
+            return 0
+        self._stored.keep()
         return self._stored.remove(item_ids)
+
+    @property
+    def versions(self) -> list[Version]:
+        """What `rollback` can go back to, oldest first: the index as it was before each of the last changes."""
+        return self._stored.versions
+
+    def rollback(self, version: int) -> None:
+        """Make the items what they were; what was there is kept as a version, so that this can be undone too.
+
+        One commit, which writes every row again: readers see the items before or after it.
+
+        Raises:
+            StoredIndexError: this version is not kept, or the disk is full.
+        """
+        self._stored.rollback(version)
+
+    def verify(self) -> Verified:
+        """Compare every stored row with its checksum: has the disk changed it?
+
+        To mend what was found, index the catalog again: items that are damaged are embedded again. Where rows cannot
+        be read, `replace` the index.
+        """
+        return self._stored.verify()
 
     def optimize(self, recall_target: float = 0.99, approximate: bool | None = None) -> Plan | None:
         """Merge files, and from 50,000 items on index the vectors and the columns; `add` does it when it pays.
@@ -171,9 +242,12 @@ class Index:
         if k < 1 or offset < 0:
             raise StoredIndexError(f"k = {k}, offset = {offset}: ask for at least 1 match, and pass over none or more")
         vector = self._query(images, item_ids, words, region, words_weight)
+        # What is known of scores is known for one picture: several, or words, have others.
+        calibration = self._encoder.calibration if words is None and len(images) + len(item_ids) == 1 else None
         hits = self._stored.search(vector[None], k + offset, where, group_by=group_by, without=item_ids)[0]
+        likely = calibration.probability if calibration is not None else lambda score: None
         return [
-            Match(rank, hit.item_id, hit.score, hit.attributes, hit.thumbnail)
+            Match(rank, hit.item_id, hit.score, hit.attributes, hit.thumbnail, likely(hit.score))
             for rank, hit in enumerate(hits[offset:], start=offset + 1)
         ]
 
