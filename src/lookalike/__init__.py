@@ -28,10 +28,12 @@ if TYPE_CHECKING:
     from lookalike.recipes import train as train
     from lookalike.search import Index as Index
     from lookalike.search import Match as Match
+    from lookalike.service import Client as Client
     from lookalike.training import Run as Run
 
 _HOME = {
     "Catalog": "catalog",
+    "Client": "service",
     "Encoder": "encoders",
     "Index": "search",
     "Match": "search",
@@ -42,7 +44,7 @@ _HOME = {
 }
 _ROOMS = ("catalog", "encoders", "evaluation", "index", "losses", "recipes", "search", "service", "side", "training")
 
-__all__ = ["Catalog", "Encoder", "Index", "Match", "Recipe", "Run", "__version__", "evaluate", "train"]
+__all__ = ["Catalog", "Client", "Encoder", "Index", "Match", "Recipe", "Run", "__version__", "evaluate", "train"]
 __version__ = "0.1.0"
 
 

@@ -92,8 +92,10 @@ def client(index: Path, encoder: Encoder) -> Iterator[TestClient]:
 class Server:
     """`lookalike serve` in a process of its own."""
 
+    program: tuple[str | Path, ...] = ("-m", "lookalike", "serve")
+
     def __init__(self, index: Path, *options: str | Path, **environment: str):
-        command = [sys.executable, "-m", "lookalike", "serve", index, "--port", "0", *options]
+        command = [sys.executable, *self.program, index, "--port", "0", *options]
         self.process = subprocess.Popen(
             list(map(str, command)), env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             text=True,
@@ -117,14 +119,23 @@ class Server:
     @property
     def memory(self) -> int:
         """The most it ever held, in bytes."""
+        return self._status("VmHWM")
+
+    @property
+    def memory_now(self) -> int:
+        """What it holds, in bytes."""
+        return self._status("VmRSS")
+
+    def _status(self, name: str) -> int:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) * 1024  # type: ignore[index]
+        return int(re.search(rf"{name}:\s+(\d+)", status)[1]) * 1024  # type: ignore[index]
 
 
 @pytest.fixture(scope="session")
 def server(index: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One for all tests that do not end it; it keeps feedback."""
-    opened = Server(index, "--feedback", tmp_path_factory.mktemp("feedback") / "feedback.jsonl")
+    """One for all tests that do not end it; it keeps feedback and poor queries."""
+    kept = tmp_path_factory.mktemp("kept")
+    opened = Server(index, "--feedback", kept / "feedback.jsonl", "--keep-poor-queries", kept / "poor")
     yield opened
     assert "Traceback" not in opened.end()
 

@@ -78,7 +78,7 @@ def test_pages_hold_no_script_of_their_own(make_client: MakeClient) -> None:
         assert page.count("<script") == page.count('<script type="module" src="/page/')
         assert "style=" not in page
         assert "://" not in page.replace("http://www.w3.org", "")
-    for name in ("api", "filters", "matches", "page", "picture"):
+    for name in ("api", "filters", "map", "map_drawing", "matches", "page", "picture", "poor"):
         source = client.get(f"/page/{name}.js")
         assert source.headers["content-type"].startswith("text/javascript")
         for unsafe in ("innerHTML", "outerHTML", "insertAdjacent", "eval(", "document.write", "http://", "https://"):

@@ -15,6 +15,7 @@ if CHROMIUM is None:
     pytest.skip("there is no Chromium on this machine", allow_module_level=True)
 sync_api = pytest.importorskip("playwright.sync_api", reason="the browser is driven by playwright")
 expect = sync_api.expect
+expect.set_options(timeout=20_000)  # on a machine that others use too
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
 
@@ -266,7 +267,7 @@ def test_without_a_mouse(page: Any, opened_index: Index) -> None:
     for _ in range(4):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()"))
-    assert reached == ["For programs", "file", "words", "Search"] or reached[:2] == ["For programs", "file"]
+    assert reached == ["map-open", "poor-open", "For programs", "file"]
     page.locator("#words").focus()
     page.keyboard.type("red dress")
     page.keyboard.press("Enter")

@@ -24,6 +24,10 @@ def serve(
     ] = None,
     writable: Annotated[bool, typer.Option("--writable", help="Let clients add and remove items.")] = False,
     feedback: Annotated[Path | None, typer.Option("--feedback", help="Keep thumbs up and down in this file.")] = None,
+    keep_poor_queries: Annotated[
+        Path | None,
+        typer.Option("--keep-poor-queries", help="Keep queries that found nothing like them, with pictures, in here."),
+    ] = None,
     rate: Annotated[int, typer.Option("--rate", min=0, help="Requests a minute for each client; 0: any.")] = 0,
     max_mib: Annotated[int, typer.Option("--max-mib", min=1, help="Longest request, in MiB.")] = 16,
     timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds for an answer.")] = 30.0,
@@ -53,7 +57,7 @@ def serve(
     elif not keys:
         note(f"anyone who can reach {host}:{port} can search this index; give --api-keys to ask for a key")
     limits = Limits(max_body_bytes=max_mib * 2**20, timeout_s=timeout, requests_per_minute=rate)
-    settings = Settings(limits, keys, writable, feedback, names)
+    settings = Settings(limits, keys, writable, feedback, keep_poor_queries, names)
     run(index, host, port, settings, lambda address: print(f"Open {address} (Ctrl+C stops it).", flush=True))
 
 

@@ -24,6 +24,7 @@ from lookalike.service.guards import Guard
 from lookalike.service.limits import Settings
 from lookalike.service.metrics import Measured, Metrics
 from lookalike.service.routes_items import item_routes
+from lookalike.service.routes_overview import overview_routes
 from lookalike.service.routes_search import search_routes
 from lookalike.service.schemas import Problem, sentence
 
@@ -49,11 +50,12 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def create_app(folder: Path, encoder: PictureEncoder, settings: Settings) -> FastAPI:
-    """An ASGI application that searches the index in `folder`.
+def create_app(folder: Path, encoder: PictureEncoder | None, settings: Settings) -> FastAPI:
+    """An ASGI application that searches the index in `folder`, with the encoder stored there unless it is at hand.
 
     Raises:
         StoredIndexError: there is no index, it is damaged, or it was made by another encoder.
+        EncoderError: the stored encoder cannot be loaded.
     """
     metrics, admission = Metrics(), Admission(settings.limits)
     answers = Answers(folder, encoder, settings, metrics)
@@ -73,9 +75,9 @@ def create_app(folder: Path, encoder: PictureEncoder, settings: Settings) -> Fas
         redirect_slashes=False,
     )  # fmt: skip
     keep = FeedbackFile(settings.feedback, settings.limits.max_feedback_bytes) if settings.feedback else None
-    has_words = getattr(encoder, "words", True) is not None
     app.include_router(search_routes(answers, admission))
-    app.include_router(item_routes(answers, admission, settings, has_words, keep))
+    app.include_router(item_routes(answers, admission, settings, keep))
+    app.include_router(overview_routes(answers, admission))
     _add_pages(app, metrics)
     for kind, told in ((HTTPException, _refused), (RequestValidationError, _misread), (LookalikeError, _mistaken)):
         app.add_exception_handler(kind, told)

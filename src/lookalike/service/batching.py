@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from lookalike.search.intake import PictureEncoder, Sized
+from lookalike.search.intake import Calibrated, PictureEncoder, Sized
 
 _Waiting = tuple[Sequence[Any], "Future[np.ndarray]"]
 
@@ -38,6 +38,11 @@ class BatchedEncoder:
     def dim(self) -> int:
         """Length of an embedding."""
         return self._encoder.dim
+
+    @property
+    def calibration(self) -> Calibrated | None:
+        """That of the encoder."""
+        return self._encoder.calibration
 
     def describe(self) -> str:
         """One line: what it is."""

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from lookalike.index.faults import told
 from lookalike.index.lance import TABLE
-from lookalike.index.rows import THUMBNAIL, VECTOR
+from lookalike.index.rows import HIDDEN
 from lookalike.service.schemas import Column, plain
 
 #: A column of text with at most so many values, none longer, is a choice; others are for `where` only.
@@ -24,7 +24,7 @@ def describe(folder: Path) -> list[Column]:
     """
     with told(folder, "read"):
         table = lancedb.connect(folder).open_table(TABLE)
-        names = [name for name in table.schema.names if name not in (VECTOR, THUMBNAIL)]
+        names = [name for name in table.schema.names if name not in HIDDEN]
         return [_describe(name, table.search().select([name]).to_arrow().column(name)) for name in names]
 
 

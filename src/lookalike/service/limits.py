@@ -33,6 +33,8 @@ class Limits:
     #: answers kept, and shown again for the same question until the index changes
     cached_answers: int = 128
     max_feedback_bytes: int = 64 * 2**20
+    max_poor_queries: int = 500
+    max_poor_bytes: int = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,5 +48,7 @@ class Settings:
     writable: bool = False
     #: JSONL file for thumbs up and down; None: they are not asked for
     feedback: Path | None = None
+    #: folder for queries that were answered poorly, their pictures too; None: they are forgotten
+    poor_queries: Path | None = None
     #: names this service may be called by; empty: any (a page elsewhere can point a name of its own at 127.0.0.1)
     hosts: tuple[str, ...] = ()

@@ -19,9 +19,7 @@ _ATTRIBUTES: TypeAdapter[dict[str, Any]] = TypeAdapter(
 )
 
 
-def item_routes(
-    answers: Answers, admission: Admission, settings: Settings, has_words: bool, feedback: FeedbackFile | None
-) -> APIRouter:
+def item_routes(answers: Answers, admission: Admission, settings: Settings, feedback: FeedbackFile | None) -> APIRouter:
     """The routes that tell and change what there is."""
     router = APIRouter(tags=["items"])
 
@@ -32,10 +30,11 @@ def item_routes(
 
     @router.get("/about", summary="What it can do, and what the columns of the index hold.")
     async def about() -> About:
-        encoder, columns = await admission.run(answers.about)
+        known = await admission.run(answers.about)
         return About(
-            items=await admission.run(lambda: len(answers)), encoder=encoder, columns=columns, words=has_words,
-            writable=settings.writable, feedback=feedback is not None, max_body_bytes=settings.limits.max_body_bytes,
+            items=known.items, encoder=known.encoder, columns=known.columns, words=known.words,
+            writable=settings.writable, feedback=feedback is not None, poor_queries=settings.poor_queries is not None,
+            max_body_bytes=settings.limits.max_body_bytes,
         )  # fmt: skip
 
     @router.get(

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from lookalike.errors import did_you_mean
-from lookalike.search import Match
+from lookalike.search.match import Match
 
 ItemId = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -123,6 +124,7 @@ class About(BaseModel):
     words: Annotated[bool, Field(description="Whether it can be searched by words.")]
     writable: bool
     feedback: Annotated[bool, Field(description="Whether thumbs up and down are kept.")]
+    poor_queries: Annotated[bool, Field(description="Whether poorly answered queries are kept.")]
     max_body_bytes: int
 
 
@@ -155,6 +157,74 @@ class Feedback(BaseModel):
         str | None, Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of the picture asked with.")
     ] = None
     score: Annotated[float, Field(ge=-1.001, le=1.001, allow_inf_nan=False)] | None = None
+
+
+class Map(BaseModel):
+    """Where the items lie, or how far the making of the map is."""
+
+    state: Literal["ready", "making", "none"]
+    seconds: Annotated[float | None, Field(description="How long it has been in the making.")] = None
+    problem: str | None = None
+    items: Annotated[int | None, Field(description="Those on the map.")] = None
+    of: Annotated[int | None, Field(description="Those in the index.")] = None
+    ids: list[str] | None = None
+    places: Annotated[str | None, Field(description="x and y of each, 0 to 65535: uint16, base64.")] = None
+    columns: Annotated[
+        list[dict[str, Any]] | None,
+        Field(description="Columns of few values, and of each item its number: uint8, base64."),
+    ] = None
+
+
+class Chosen(BaseModel):
+    """Some of the items on the map."""
+
+    count: int
+    bits: Annotated[str, Field(description="Eight items a byte, the first in its lowest bit: base64.")]
+
+    @classmethod
+    def of(cls, mask: np.ndarray) -> "Chosen":
+        """Those of a mask, bool [N]."""
+        packed = np.packbits(mask, bitorder="little").tobytes()
+        return cls(count=int(mask.sum()), bits=base64.b64encode(packed).decode("ascii"))
+
+
+class PoorQuery(BaseModel):
+    """A query that found nothing much like it."""
+
+    name: str
+    time: str
+    kind: Literal["picture", "words"]
+    words: str | None
+    best: Annotated[float, Field(description="The score of its best match.")]
+    nearest: Annotated[str, Field(description="The item that is.")]
+
+
+class Day(BaseModel):
+    """The best scores of a day's queries of a kind."""
+
+    day: str
+    kind: Literal["picture", "words"]
+    queries: int
+    median: float
+    lowest: Annotated[float, Field(description="5 % are below.")]
+    poor: Annotated[float | None, Field(description="Share that was answered poorly, 0..1.")]
+
+
+class Drift(BaseModel):
+    """Best scores by day. More poor answers than expected: what is asked is no longer like what is in the index."""
+
+    expected_poor: Annotated[float, Field(description="Share, among the index's own items as queries.")]
+    own_median: Annotated[float | None, Field(description="Median best score of the index's own items.")]
+    poor_below: Annotated[float | None, Field(description="Best score below which a picture is answered poorly.")]
+    days: list[Day]
+
+
+class PoorAnswer(BaseModel):
+    """Poorly answered queries, the newest first."""
+
+    kept: int
+    queries: list[PoorQuery]
+    drift: Drift
 
 
 class Problem(BaseModel):

@@ -10,10 +10,8 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from lookalike.encoders import Encoder
 from lookalike.errors import StoredIndexError
 from lookalike.index import Manifest
-from lookalike.search.searcher import ENCODER
 from lookalike.service.app import create_app
 from lookalike.service.limits import Limits, Settings
 
@@ -37,7 +35,7 @@ def serve(folder: Path, host: str, port: int, settings: Settings, on_ready: Call
     Manifest.read(folder)
     listening = _listening(host, port)
     try:
-        app = create_app(folder, Encoder.load(folder / ENCODER), settings)
+        app = create_app(folder, None, settings)
         limits = settings.limits
         config = uvicorn.Config(
             app, http=patient(limits), ws="none", log_level="warning", access_log=False, server_header=False,

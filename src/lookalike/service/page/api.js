@@ -13,13 +13,27 @@ export function useKey(key) {
   sessionStorage.setItem(KEY, key);
 }
 
-export async function call(path, options = {}) {
+function send(path, options = {}) {
   const headers = new Headers(options.headers);
   const key = sessionStorage.getItem(KEY);
   if (key) headers.set("X-API-Key", key);
+  return fetch(path, { ...options, headers });
+}
+
+// A picture as a Blob, or null where there is none or the service is busy.
+export async function fetchPicture(path) {
+  try {
+    const response = await send(path);
+    return response.ok ? await response.blob() : null;
+  } catch {
+    return null;
+  }
+}
+
+export async function call(path, options = {}) {
   let response;
   try {
-    response = await fetch(path, { ...options, headers });
+    response = await send(path, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Unanswered("The service does not answer. Is it still running?", 0);

@@ -1,9 +1,11 @@
 // The search page: what is asked, what was found, and the way back.
 
-import { ask, call, sha256, tell, useKey } from "./api.js";
+import { ask, call, fetchPicture, sha256, tell, useKey } from "./api.js";
 import { Filters } from "./filters.js";
+import { CatalogMap } from "./map.js";
 import { showMatches } from "./matches.js";
 import { Picture } from "./picture.js";
+import { PoorQueries } from "./poor.js";
 
 const byId = (id) => document.getElementById(id);
 const PAGE = 24;
@@ -13,10 +15,29 @@ let asked = null; // the question on show: { file, item, region, words, weight, 
 let shown = 0;
 let running = null; // AbortController of the search under way
 let waiting = 0;
+let found = []; // items on show
 const questions = []; // by number in the history
 
 const picture = new Picture(() => search(), showProblem);
-const filters = new Filters(() => search({ isNew: false }));
+const filters = new Filters(() => {
+  map.show(found, filters.where);
+  search({ isNew: false });
+});
+const map = new CatalogMap(async (id) => {
+  const thumbnail = await fetchPicture(`/items/${encodeURIComponent(id)}/thumbnail`);
+  pick({ item_id: id, thumbnail: thumbnail && URL.createObjectURL(thumbnail) });
+});
+new PoorQueries({
+  onPicture: (file) => {
+    byId("words").value = "";
+    picture.take(file);
+  },
+  onWords: (words) => {
+    picture.show({});
+    byId("words").value = words;
+    search();
+  },
+});
 
 start();
 
@@ -56,6 +77,7 @@ async function introduce() {
   byId("about").textContent = `${about.items.toLocaleString("en")} items`;
   byId("about").title = about.encoder;
   byId("words-part").hidden = !about.words;
+  byId("poor-open").hidden = !about.poor_queries;
   filters.build(about.columns);
   return undefined;
 }
@@ -114,6 +136,8 @@ function show({ matches, more }, isMore) {
   const first = byId("matches").children.length;
   showMatches(matches, { onPick: pick, onThumb: about.feedback ? thumb : null });
   shown = first + matches.length;
+  found = found.concat(matches.map((match) => match.item_id));
+  map.show(found, asked.where);
   byId("more").hidden = !more;
   const count = shown === 1 ? "1 match" : `${shown} matches`;
   byId("status").textContent = shown ? `${count}${more ? ", and there are more" : ""}` : nothing();
@@ -176,6 +200,7 @@ function empty() {
   byId("matches").replaceChildren();
   byId("more").hidden = true;
   shown = 0;
+  found = [];
 }
 
 function showWeight() {
