@@ -182,6 +182,15 @@ def half_precision_embeddings_are_judged_in_full(case: Case) -> None:
 
 
 @check
+def autocast_does_not_matter(case: Case) -> None:
+    loss, (x, y) = case.make().float().train(not case.keeps_running_means), batch()
+    expected = loss(x.float(), y)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(loss(x.float(), y), expected)
+    assert expected.dtype == torch.float32 and expected > 0.01
+
+
+@check
 def parameters_stay_float32(case: Case) -> None:
     loss, (x, y) = case.make().float(), batch()
     for dtype in (torch.bfloat16, torch.float16, torch.float32, torch.float64):

@@ -97,6 +97,10 @@ def normalized_in_half_precision(terms: TermsOf, x: Tensor, y: Tensor) -> Terms:
     return terms(F.normalize(x, dim=1), y)
 
 
+def is_open_to_autocast(loss: Loss, sides: Mapping[str, Tensor]) -> None:
+    loss.forward = lambda embeddings, labels: sum(loss.terms(embeddings, labels).values())
+
+
 def proxies_follow_the_embeddings(loss: Loss, sides: Mapping[str, Tensor]) -> None:
     healthy = loss.terms
     loss.terms = lambda embeddings, labels: healthy(embeddings, labels) if loss.to(embeddings.dtype) else {}
@@ -174,6 +178,7 @@ FAULTS: dict[str, tuple[str, Fault]] = {
     "inputs_and_state_are_left_as_they_are": ("normalized_softmax", embeddings_are_normalized_in_place),
     "state_dict_holds_all": ("normalized_softmax", a_number_is_not_saved),
     "half_precision_embeddings_are_judged_in_full": ("triplet", normalized_in_half_precision),
+    "autocast_does_not_matter": ("proxy_anchor", is_open_to_autocast),
     "parameters_stay_float32": ("normalized_softmax", proxies_follow_the_embeddings),
     "labels_may_be_any_integers": ("normalized_softmax", labels_become_one_hot),
     "labels_that_are_no_integers_are_refused": ("triplet", labels_are_made_whole),

@@ -224,6 +224,15 @@ def test_a_miner_looks_into_the_memory() -> None:
         check_equal(value_and_gradients(loss, x, y), value_and_gradients(peer, x, y))
 
 
+def test_a_state_dict_brings_the_memory_back() -> None:
+    loss = ours("ContrastiveLoss", memory_size=20)
+    for seed in range(5):  # at first it is not full
+        x, y = generic(8, DIM, NUM_CLASSES, seed=seed)
+        other = ours("ContrastiveLoss", memory_size=20)
+        other.load_state_dict(loss.state_dict())
+        assert torch.equal(loss(x.float(), y), other(x.float(), y))
+
+
 def test_an_empty_batch_leaves_the_memory_alone() -> None:
     loss, (x, y) = ours("ContrastiveLoss", memory_size=20, miner="PairMarginMiner"), generic(8, DIM, NUM_CLASSES)
     assert loss(x[:0].requires_grad_(), y[:0]).item() == 0

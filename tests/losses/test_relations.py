@@ -48,8 +48,8 @@ def test_blocks_say_what_the_loops_say(seed: int, size: int, within: float, rows
 def assert_blocks(relation: Relation, positive: list[list[bool]], negative: list[list[bool]], rows: int) -> None:
     """Each anchor with a positive once, with its positives, what is hidden of it, and the number of its triplets."""
     found, triplets = {}, 0
-    for part, others, hidden, number in relation.blocks(rows):
-        for anchor, mates, out in zip(range(part.start, part.stop), others.tolist(), hidden.tolist(), strict=True):
+    for _, own, others, hidden, number in relation.blocks(rows):
+        for anchor, mates, out in zip(own.flatten().tolist(), others.tolist(), hidden.tolist(), strict=True):
             masked = hidden.dtype == torch.bool
             found[anchor] = (set(mates) - {anchor}, {j for j, o in enumerate(out) if o} if masked else set(out))
         triplets += int(number)

@@ -8,6 +8,7 @@ from lookalike.losses.density import DensityPenalty
 from lookalike.losses.density_aware_line import DensityAwareLineLoss
 from lookalike.losses.from_pml import FromPML, from_pml
 from lookalike.losses.lines import Lines
+from lookalike.losses.memory import CrossBatchMemory
 from lookalike.losses.normalized_softmax import NormalizedSoftmaxLoss
 from lookalike.losses.orthogonality import ProxyOrthogonality
 from lookalike.losses.proxies import Proxies
@@ -40,6 +41,7 @@ __all__ = [
     "AdaptiveAdditiveSoftmaxLoss",
     "AdaptiveTripletLoss",
     "ComposedProxyLoss",
+    "CrossBatchMemory",
     "DensityAwareLineLoss",
     "DensityPenalty",
     "FromPML",

@@ -1,8 +1,9 @@
 """AdaptiveAdditiveSoftmaxLoss: one margin per (sample, negative proxy), from distances in another modality."""
 
 import math
+from collections.abc import Mapping
 from functools import partial
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -69,6 +70,7 @@ class AdaptiveAdditiveSoftmaxLoss(Loss):
 
     class_side_vectors: Tensor | None
     class_distances: Tensor | None
+    class_axes: ClassVar[Mapping[str, int] | None] = {"class_side_vectors": 0, "class_distances": 1}
 
     def __init__(
         self,
@@ -118,7 +120,9 @@ class AdaptiveAdditiveSoftmaxLoss(Loss):
         """The cross entropy of the scaled cosines with the margins added to the negatives."""
         labels = check_batch(embeddings, labels, self.proxies.num_classes)
         unit, weight = self.proxies.unit_rows(embeddings), self.proxies.weight
-        softmax = partial(margin_softmax, unit, weight, labels, scale=self.scale, chunk=self.chunk_rows)
+        softmax = partial(
+            margin_softmax, unit, weight, labels, scale=self.scale, chunk=self.chunk_rows, shard=self.proxies.shard
+        )
         from_text = self._text_of(labels, side_vectors)
         if self.curve == "linear" and from_text is not None:
             assert self.class_side_vectors is not None
@@ -143,7 +147,7 @@ class AdaptiveAdditiveSoftmaxLoss(Loss):
             raise LossInputError("side_vectors, one row an item, belong to text='item', and are needed there")
         vectors = self.class_side_vectors
         if side_vectors is None:
-            return None if vectors is None else vectors[labels]
+            return None if vectors is None else self.proxies.rows_of(vectors, labels)
         assert vectors is not None
         expected = (len(labels), vectors.shape[1])
         if side_vectors.shape != expected:

@@ -86,9 +86,14 @@ class AdaptiveTripletLoss(Loss):
         self.base_margin, self.mining, self.scaling, self.average = base_margin, mining, scaling, average
         self.positive_distance = positive_distance
 
-    def terms(self, embeddings: Tensor, labels: Tensor | None = None, *, side_vectors: Tensor) -> dict[str, Tensor]:
-        """The mean hinge over the mined triplets, each with the margin of its anchor and negative."""
-        relation = self._relation(embeddings, labels, side_vectors)
+    def terms(
+        self, embeddings: Tensor, labels: Tensor | None = None, *, side_vectors: Tensor, anchors: int | None = None
+    ) -> dict[str, Tensor]:
+        """The mean hinge over the mined triplets, each with the margin of its anchor and negative.
+
+        Of the first `anchors` items if not of all.
+        """
+        relation = self._relation(embeddings, labels, side_vectors, anchors)
         if side_vectors.ndim != 2 or len(side_vectors) != len(embeddings):
             raise LossInputError(
                 f"side_vectors must be [{len(embeddings)}, T], one row an item, not {tuple(side_vectors.shape)}"
@@ -103,14 +108,16 @@ class AdaptiveTripletLoss(Loss):
         """Labels are needed unless the texts say whose positives the items are."""
         return super().inputs | {"labels": self.positive_distance is None}
 
-    def _relation(self, embeddings: Tensor, labels: Tensor | None, side_vectors: Tensor) -> Relation:
+    def _relation(
+        self, embeddings: Tensor, labels: Tensor | None, side_vectors: Tensor, anchors: int | None
+    ) -> Relation:
         if labels is not None:
             labels = check_batch(embeddings, labels)
         if self.positive_distance is not None:
-            return NearTexts(side_vectors, self.positive_distance)
+            return NearTexts(side_vectors, self.positive_distance, anchors)
         if labels is None:
             raise LossInputError(
                 "AdaptiveTripletLoss needs labels, or a positive_distance by which the texts say whose positives the "
                 "items are"
             )
-        return SameClass(labels)
+        return SameClass(labels, anchors)

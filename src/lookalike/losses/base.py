@@ -3,12 +3,15 @@
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from lookalike.errors import LossInputError
+
+#: The argument of a loss that compares items: only the first so many are anchors (see CrossBatchMemory).
+ANCHORS = "anchors"
 
 
 class Loss(nn.Module, ABC):
@@ -17,21 +20,28 @@ class Loss(nn.Module, ABC):
     What is fixed for the run (class text vectors) enters the constructor; what changes with the batch (labels, side
     vectors) enters `terms`, whose signature is the declaration of what the loss needs. Where its settings decide that
     too (AdaptiveAdditiveSoftmaxLoss, WeightedSum) it writes `inputs` as well.
+
+    Attributes:
+        class_axes: of a loss with `Proxies` that can share the classes out over processes: which of its own tensors
+            count classes, and along which axis. None: it needs all of them in one place.
     """
+
+    class_axes: ClassVar[Mapping[str, int] | None] = None
 
     @abstractmethod
     def terms(self, *args: Any, **inputs: Any) -> dict[str, Tensor]:
         """Named scalar terms; the loss is their sum."""
 
-    def forward(self, *args: Any, **inputs: Any) -> Tensor:
-        """The loss of a batch: `loss(embeddings, labels, side_vectors=...)` -> scalar."""
-        return torch.stack(list(self.terms(*args, **inputs).values())).sum()
+    def forward(self, embeddings: Tensor, *args: Any, **inputs: Any) -> Tensor:
+        """The loss of a batch: `loss(embeddings, labels, side_vectors=...)` -> scalar; under autocast as without it."""
+        with torch.autocast(embeddings.device.type, enabled=False):
+            return torch.stack(list(self.terms(embeddings, *args, **inputs).values())).sum()
 
     @property
     def inputs(self) -> dict[str, bool]:
-        """What `terms` takes besides the embeddings: name -> must it be there?"""
+        """What `terms` takes of a batch besides the embeddings: name -> must it be there?"""
         parameters = list(inspect.signature(self.terms).parameters.values())[1:]
-        return {p.name: p.default is p.empty for p in parameters}
+        return {p.name: p.default is p.empty for p in parameters if p.name != ANCHORS}
 
 
 class WeightedSum(Loss):

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lookalike.errors import LossInputError
+from lookalike.losses.sharded import Shard
 
 #: What torch's normalize takes for the length of a shorter row.
 SHORTEST = 1e-12
@@ -89,15 +90,23 @@ def log_one_plus(sums: Tensor, highest: Tensor) -> Tensor:
 
 
 def proxy_anchor_by_chunks(
-    unit: Tensor, proxies: Tensor, labels: Tensor, alpha: float, delta: float, chunk: int
+    unit: Tensor, proxies: Tensor, labels: Tensor, alpha: float, delta: float, chunk: int, shard: Shard | None = None
 ) -> tuple[Tensor, Tensor]:
-    """`attraction` and `repulsion` of embeddings [B, D], unit rows, and proxies [C, D] of any length."""
-    order = labels.argsort()
+    """`attraction` and `repulsion` of embeddings [B, D], unit rows, and proxies [C, D] of any length.
+
+    With a shard the proxies are its own, and the values those of all. The sums run over the batch, so that each
+    process has those of its classes without the others.
+    """
+    shard = shard or Shard(len(proxies))
+    local = shard.local(labels)
+    order = local.argsort()
     starts = torch.arange(0, len(proxies) + chunk, chunk, device=labels.device)
-    bounds = torch.searchsorted(labels[order], starts).tolist()
+    bounds = torch.searchsorted(local[order], starts).tolist()
+    present = order[bounds[0] :]  # the items of these classes
 
     def visit(unit: Tensor, proxies: Tensor, gradient: bool) -> tuple[tuple[Tensor, ...], Pullback]:
-        positive, positive_gradients = _attraction_of_own(unit, proxies, labels, alpha, delta)
+        own_of_items = shard.rows(proxies, labels)
+        positive, positive_gradients = _attraction_of_own(unit, own_of_items, labels, shard.total, alpha, delta)
         scaled, shift = alpha * unit, alpha * delta
         shifted = shift + alpha > SAFE_EXPONENT
         logs: list[Tensor] = []
@@ -106,7 +115,7 @@ def proxy_anchor_by_chunks(
         for number, (rows, (direction, lengths)) in enumerate(chunks_of(proxies, chunk)):
             own = order[bounds[number] : bounds[number + 1]]
             exponents = direction @ scaled.T
-            exponents[labels[own] - rows.start, own] = -torch.inf
+            exponents[local[own] - rows.start, own] = -torch.inf
             highest = exponents.new_zeros(len(exponents))
             if shifted:
                 highest = (exponents.amax(dim=1) + shift).clamp_min_(0)
@@ -116,14 +125,16 @@ def proxy_anchor_by_chunks(
             sums = weights.sum(dim=1).mul_(factor)
             logs.append(log_one_plus(sums, highest).sum())
             if gradient:  # of each cosine it is its weight * share of its class
-                shares = (alpha * factor / len(proxies)) / (torch.exp(-highest) + sums)
+                shares = (alpha * factor / shard.total) / (torch.exp(-highest) + sums)
                 back_to_lengths(weights @ unit, direction, lengths, shares, out=to_proxies[rows])
                 to_unit.addmm_(weights.T, direction.mul_(shares[:, None]))
-        negative = torch.stack(logs).sum() / len(proxies)
+        negative = shard.sum(torch.stack(logs).sum()) / shard.total
+        if gradient:
+            shard.sum(to_unit)
 
         def pullback(of_positive: Tensor, of_negative: Tensor) -> tuple[Tensor, ...]:
             own_unit, own_proxies = positive_gradients
-            to_proxies.mul_(of_negative).index_add_(0, labels, own_proxies * of_positive)
+            to_proxies.mul_(of_negative).index_add_(0, local[present], own_proxies[present] * of_positive)
             return to_unit.mul_(of_negative).add_(own_unit * of_positive), to_proxies
 
         return (positive, negative), pullback
@@ -133,24 +144,25 @@ def proxy_anchor_by_chunks(
 
 
 def _attraction_of_own(
-    unit: Tensor, proxies: Tensor, labels: Tensor, alpha: float, delta: float
+    unit: Tensor, own: Tensor, labels: Tensor, num_classes: int, alpha: float, delta: float
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """`attraction`, and its gradients to the embeddings and to the own proxy of each: [B, D] both."""
+    """`attraction`, and its gradients to the embeddings and to the own proxy of each: [B, D] both, as these."""
     with torch.enable_grad():
-        unit, own = unit.detach().requires_grad_(), proxies.detach()[labels].requires_grad_()
+        unit, own = unit.detach().requires_grad_(), own.requires_grad_()
         cosines = (unit * F.normalize(own, dim=1)).sum(dim=1)
-        value = attraction(cosines, labels, len(proxies), alpha, delta)
+        value = attraction(cosines, labels, num_classes, alpha, delta)
         return value.detach(), torch.autograd.grad(value, (unit, own))
 
 
-def gram_deviation(rows: Tensor, unit: bool) -> Tensor:
+def gram_deviation(rows: Tensor, unit: bool, shard: Shard | None = None) -> Tensor:
     """The squared Frobenius norm of P P^T - I for P [C, D], its rows made unit length if asked: scalar.
 
-    For C > D it is that of P^T P - I, which is [D, D], plus C - D: equal, and a sum of what is not negative.
+    For C > D it is that of P^T P - I, which is [D, D], plus C - D: equal, and a sum of what is not negative. With a
+    shard the rows are its own, and the value that of all.
     """
-    if len(rows) <= rows.shape[1] or rows.numel() <= PLAIN_NUMBERS:
+    if shard is None and (len(rows) <= rows.shape[1] or rows.numel() <= PLAIN_NUMBERS):
         return _small_deviation(F.normalize(rows, dim=1) if unit else rows)
-    return gram_deviation_by_chunks(rows, unit, chunk_of(rows.shape[1], rows.device))
+    return gram_deviation_by_chunks(rows, unit, chunk_of(rows.shape[1], rows.device), shard)
 
 
 def _small_deviation(rows: Tensor) -> Tensor:
@@ -161,17 +173,18 @@ def _small_deviation(rows: Tensor) -> Tensor:
     return deviation + (size - dim) if size > dim else deviation
 
 
-def gram_deviation_by_chunks(rows: Tensor, unit: bool, chunk: int) -> Tensor:
+def gram_deviation_by_chunks(rows: Tensor, unit: bool, chunk: int, shard: Shard | None = None) -> Tensor:
     """`gram_deviation` for C > D."""
+    shard = shard or Shard(len(rows))
 
     def visit(rows: Tensor, gradient: bool) -> tuple[tuple[Tensor, ...], Pullback]:
-        size, dim = rows.shape
+        size, dim = shard.total, rows.shape[1]
         gram = rows.new_zeros(dim, dim)
         for _, (direction, _) in chunks_of(rows, chunk, unit):
             for start in range(0, dim, GRAM_COLUMNS):  # it is symmetric: what lies below the diagonal is left out
                 end = start + GRAM_COLUMNS
                 gram[start:end, start:].addmm_(direction[:, start:end].T, direction[:, start:])
-        gram = gram.triu() + gram.triu(1).T
+        gram = shard.sum(gram.triu() + gram.triu(1).T)
         gram.diagonal().sub_(1)
         to_rows = torch.empty_like(rows) if gradient else rows
         for part, (direction, lengths) in chunks_of(rows, chunk, unit) if gradient else ():

@@ -1,6 +1,7 @@
 """ComposedProxyLoss: text margins, density, lines and soft orthogonality on one table of proxies, in one pass."""
 
-from typing import get_args
+from collections.abc import Mapping
+from typing import ClassVar, get_args
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -53,6 +54,7 @@ class ComposedProxyLoss(Loss):
     """
 
     class_side_vectors: Tensor | None
+    class_axes: ClassVar[Mapping[str, int] | None] = {"class_side_vectors": 0}
 
     def __init__(
         self,
@@ -116,4 +118,4 @@ class ComposedProxyLoss(Loss):
         vectors = self.class_side_vectors
         if vectors is None:
             return None, 0.0
-        return text_factors(vectors[labels], vectors, 1 / (4 - self.base_margin), self.direction)
+        return text_factors(self.proxies.rows_of(vectors, labels), vectors, 1 / (4 - self.base_margin), self.direction)

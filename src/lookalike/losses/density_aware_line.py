@@ -185,7 +185,8 @@ class DensityAwareLines(nn.Module):
             if self.running:
                 margins = margin + self.density_margin * (1 - self.running(groups, rho))[groups.of_item]
         if self.lines is None:
-            softmax = partial(margin_softmax, unit, proxies.weight, largest=margin + self.density_margin)
+            most = margin + self.density_margin
+            softmax = partial(margin_softmax, unit, proxies.weight, largest=most, shard=proxies.shard)
         else:
             table = self.lines(proxies())
             softmax = partial(line_softmax, unit, table)

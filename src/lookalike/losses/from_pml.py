@@ -2,7 +2,8 @@
 
 import inspect
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -54,10 +55,14 @@ class FromPML(Loss):
     table's, or a batch the library refuses.
     """
 
+    place: Tensor
+
     def __init__(self, loss: nn.Module, miner: nn.Module | None, num_classes: int | None, dim: int | None) -> None:
         super().__init__()
         self.loss, self.miner = loss, miner
         self.num_classes, self.dim = num_classes, dim
+        if hasattr(loss, "queue_idx"):  # of a memory, which forgets how full it is when its state is loaded
+            self.register_buffer("place", torch.zeros(2, dtype=torch.long))
 
     def terms(self, embeddings: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """What the library makes of the batch."""
@@ -76,7 +81,8 @@ class FromPML(Loss):
             return {"pml": 0 * embeddings.sum()}
         try:
             mined = None if self.miner is None else self.miner(embeddings, labels)
-            total: Tensor = self.loss(embeddings, labels, mined).sum()  # a few give a tensor of one number
+            with self._place_of_memory():
+                total: Tensor = self.loss(embeddings, labels, mined).sum()  # a few give a tensor of one number
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # of any kind, down to a plain Exception
@@ -86,6 +92,18 @@ class FromPML(Loss):
         if total.isnan() and len(labels.unique()) == len(labels):  # a mean over no positive
             total = 0 * embeddings.sum()
         return {"pml": total}
+
+    @contextmanager
+    def _place_of_memory(self) -> Iterator[None]:
+        """Tell a memory where its next item goes and whether it is full, and keep that in the state dict."""
+        if not hasattr(self, "place"):
+            yield
+            return
+        memory: Any = self.loss
+        place, full = self.place.tolist()
+        memory.queue_idx, memory.has_been_filled = place, bool(full)
+        yield
+        self.place.copy_(torch.tensor([memory.queue_idx, memory.has_been_filled]))
 
 
 def from_pml(
@@ -107,8 +125,8 @@ def from_pml(
         num_classes: of a loss with a class table; others do without.
         dim: of the embeddings, for a class table or a memory; others do without.
         miner: which pairs or triplets count: "TripletMarginMiner", or {"name": "TripletMarginMiner", "margin": 0.2}.
-        memory_size: so many embeddings of earlier batches are compared with, too (CrossBatchMemory); 0: none. How full
-            the memory is does not enter the state dict.
+        memory_size: so many embeddings of earlier batches are compared with, too (the library's CrossBatchMemory); 0:
+            none.
         settings: as the library calls them. `distance`, `reducer`, `embedding_regularizer` and `weight_regularizer`
             are given by name or table as `miner` is.
 

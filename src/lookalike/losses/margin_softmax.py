@@ -17,6 +17,7 @@ from lookalike.losses.chunked import (
     in_one_visit,
     log_one_plus,
 )
+from lookalike.losses.sharded import Shard
 
 #: Logits in a block of rows. Larger blocks gain nothing.
 BLOCK_NUMBERS = {"cpu": 2**21, "cuda": 2**27}
@@ -46,6 +47,7 @@ def margin_softmax(
     margins: Margins | None = None,
     largest: float = math.inf,
     chunk: int = 0,
+    shard: Shard | None = None,
 ) -> Tensor:
     r"""The mean cross entropy of scaled cosines with margins: a scalar, 0 on an empty batch.
 
@@ -63,6 +65,7 @@ def margin_softmax(
         margins: M by rows of the batch, in place of `text`.
         largest: no M lies above it, nor any m if those are [B]. A moderate one saves looking for the largest logit.
         chunk: rows at a time; 0: chosen by size, all of them by plain autograd where B C is small.
+        shard: the proxies, and what of `text` and `margins` counts classes, are its own; the value is that of all.
 
     No gradient flows to m and M. Memory beyond the gradients is that of a chunk of logits, chunk x C (twice that with
     `margins`), and only plain autograd can be differentiated twice.
@@ -78,13 +81,14 @@ def margin_softmax(
             return (unit @ proxies[:1].T).sum()
         own = torch.as_tensor(own_margins, dtype=dtype, device=unit.device).detach().expand(len(labels))[:, None]
         add = _adder(scale, text, margins, dtype)
-        rows = chunk or chunk_rows_for(len(labels), len(proxies), unit.device)
-        if not rows:
+        shard = shard or Shard(len(proxies))
+        rows = chunk or chunk_rows_for(len(labels), shard.most, unit.device)  # the same in all processes
+        if not rows and shard.world == 1:
             return _at_once(unit, proxies, labels, scale, own, add)
         lifted = largest if add else 0.0  # of a negative against the own class, by both margins
         lifted += max(0.0, largest if isinstance(own_margins, Tensor) else own_margins)
         safe = scale * (2 + lifted) <= SAFE_SPREAD and scale * (1 + lifted) <= SAFE_ABOVE_ZERO
-        return _by_rows(unit, proxies, labels, scale, own, add, safe, min(rows, len(labels)))
+        return _by_rows(unit, proxies, labels, scale, own, add, safe, min(rows or len(labels), len(labels)), shard)
 
 
 def chunk_rows_for(batch: int, num_classes: int, device: torch.device) -> int:
@@ -116,7 +120,15 @@ def _at_once(unit: Tensor, proxies: Tensor, labels: Tensor, scale: float, own: T
 
 
 def _by_rows(
-    unit: Tensor, proxies: Tensor, labels: Tensor, scale: float, own: Tensor, add: Adder | None, safe: bool, chunk: int
+    unit: Tensor,
+    proxies: Tensor,
+    labels: Tensor,
+    scale: float,
+    own: Tensor,
+    add: Adder | None,
+    safe: bool,
+    chunk: int,
+    shard: Shard,
 ) -> Tensor:
     def visit(unit: Tensor, proxies: Tensor, gradient: bool) -> Visited:
         size, num_classes = len(unit), len(proxies)
@@ -128,26 +140,28 @@ def _by_rows(
         to_proxies = torch.zeros_like(proxies) if gradient else proxies
         for start in range(0, size, chunk):
             rows = slice(start, min(start + chunk, size))
-            y = labels[rows, None]
+            y, here = shard.columns(labels[rows, None])
             logits = torch.mm(scaled[rows], proxies.T, out=block[: rows.stop - start])
-            of_own = logits.gather(1, y).mul_(shrink[y]).sub_(own[rows], alpha=scale)
+            of_own = shard.sum(_kept(logits.gather(1, y).mul_(shrink[y]), here)).sub_(own[rows], alpha=scale)
             torch.addcmul(-of_own, logits, shrink, out=logits)  # against the own logit, from here on
             if add:
                 add(logits, rows)
-            logits.scatter_(1, y, -torch.inf)
+            _put(logits, y, torch.full_like(of_own, -torch.inf), here)
             highest = torch.zeros_like(of_own)
             if not safe:
-                highest = logits.amax(dim=1, keepdim=True).clamp_min_(0)
+                highest = shard.max(logits.amax(dim=1, keepdim=True).clamp_min_(0))
                 logits.sub_(highest)
             weights = logits.exp_()
-            others = weights.sum(dim=1, keepdim=True)
+            others = shard.sum(weights.sum(dim=1, keepdim=True))
             losses.append(log_one_plus(others, highest).sum())
             if gradient:  # to each cosine it is its weight * share of its row; to the own one, minus those together
-                weights.scatter_(1, y, -others).mul_(shrink)
+                _put(weights, y, -others, here)
+                weights.mul_(shrink)
                 shares = (scale / size) / (torch.exp(-highest) + others)
                 torch.mm(weights, proxies, out=to_unit[rows]).mul_(shares)
                 to_proxies.addmm_(weights.T, unit[rows] * shares)
         if gradient:
+            shard.sum(to_unit)
             for part, (direction, lengths) in chunks_of(proxies, chunk_of(proxies.shape[1], proxies.device)):
                 assert lengths is not None
                 kept = lengths.clamp_min(SHORTEST)  # the weights have brought the gradient to this length already
@@ -156,3 +170,13 @@ def _by_rows(
 
     (value,) = in_one_visit(visit, unit, proxies)
     return value
+
+
+def _kept(values: Tensor, here: Tensor | None) -> Tensor:
+    """The values, 0 where they are not `here`."""
+    return values if here is None else values.where(here, 0)
+
+
+def _put(table: Tensor, columns: Tensor, values: Tensor, here: Tensor | None) -> None:
+    """One value in each row [b, 1] of a table, in place, where it is `here`."""
+    table.scatter_(1, columns, values if here is None else values.where(here, table.gather(1, columns)))

@@ -52,7 +52,7 @@ def mean_hinge(embeddings: Tensor, relation: Relation, margins: Margins, mining:
 
 def sum_of_hardest(embeddings: Tensor, relation: Relation, margins: Margins) -> HingeSum:
     """The largest hinge of each anchor that has a positive and a negative."""
-    distances = squared_distances(embeddings)
+    distances = squared_distances(embeddings, relation.first)
     if len(embeddings) == 0:  # no row to take the farthest and the nearest of
         return _added(distances.flatten(), distances.flatten() > 0)
     positive, negative = relation.pairs()
@@ -66,7 +66,7 @@ def sum_of_drawn(
     embeddings: Tensor, relation: Relation, margins: Margins, generator: torch.Generator | None = None
 ) -> HingeSum:
     """The hinges of all pairs of an anchor and a positive with one drawn negative each."""
-    distances = squared_distances(embeddings)
+    distances = squared_distances(embeddings, relation.first)
     positive, negative = relation.pairs()
     anchors, positives = (positive & negative.any(dim=1, keepdim=True)).nonzero(as_tuple=True)
     place = (positive.cumsum(dim=1) - 1)[anchors, positives]

@@ -1,6 +1,8 @@
 """NormalizedSoftmaxLoss, with CosFace as its margin."""
 
 import math
+from collections.abc import Mapping
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -43,6 +45,8 @@ class NormalizedSoftmaxLoss(Loss):
     torch.Size([])
     """
 
+    class_axes: ClassVar[Mapping[str, int] | None] = {}
+
     def __init__(
         self,
         num_classes: int | None = None,
@@ -64,5 +68,13 @@ class NormalizedSoftmaxLoss(Loss):
         """The cross entropy of the scaled cosines."""
         labels = check_batch(embeddings, labels, self.proxies.num_classes)
         unit, weight = self.proxies.unit_rows(embeddings), self.proxies.weight
-        softmax = margin_softmax(unit, weight, labels, scale=self.scale, own_margins=self.margin, chunk=self.chunk_rows)
+        softmax = margin_softmax(
+            unit,
+            weight,
+            labels,
+            scale=self.scale,
+            own_margins=self.margin,
+            chunk=self.chunk_rows,
+            shard=self.proxies.shard,
+        )
         return {"softmax": softmax}

@@ -1,6 +1,7 @@
 """ProxyOrthogonality: keeps the proxies of any loss near right angles."""
 
-from typing import Literal, get_args
+from collections.abc import Mapping
+from typing import ClassVar, Literal, get_args
 
 from torch import Tensor
 
@@ -39,6 +40,8 @@ class ProxyOrthogonality(Loss):
     0.0
     """
 
+    class_axes: ClassVar[Mapping[str, int] | None] = {}
+
     def __init__(self, proxies: Proxies, reduction: Reduction = "mean", unit: bool = True) -> None:
         super().__init__()
         self.proxies, self.reduction, self.unit = proxies, check_reduction(reduction), unit
@@ -50,7 +53,7 @@ class ProxyOrthogonality(Loss):
 
 def orthogonality_of(proxies: Proxies, reduction: Reduction, unit: bool) -> Tensor:
     """||P P^T - I||^2, or its mean over the pairs of classes."""
-    total = gram_deviation(proxies.weight, unit)
+    total = gram_deviation(proxies.weight, unit, proxies.shard)
     return total / (proxies.num_classes * (proxies.num_classes - 1)) if reduction == "mean" else total
 
 

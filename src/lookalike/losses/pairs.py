@@ -29,11 +29,11 @@ class Margins:
         return 16 + self.base + 4 * self.slope
 
     def subtracted_from(self, distances: Tensor) -> Tensor:
-        """`distances` [B, B] less the margins."""
+        """`distances` [A, B], of the first A items to all, less the margins."""
         if self.vectors is None:
             return distances - self.base
         left, right = self.factors(distances)
-        return distances - self.base + left @ right.T
+        return distances - self.base + left[: len(distances)] @ right.T
 
     @torch.no_grad()
     def factors(self, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -57,10 +57,13 @@ def unit_rows(embeddings: Tensor) -> Tensor:
     return F.normalize(embeddings if embeddings.dtype == torch.float64 else embeddings.float(), dim=1)
 
 
-def squared_distances(embeddings: Tensor) -> Tensor:
-    """Squared Euclidean distances between the rows of `embeddings` [B, D] as unit vectors: [B, B], in [0, 4]."""
+def squared_distances(embeddings: Tensor, first: int | None = None) -> Tensor:
+    """Squared Euclidean distances of the first A (or all) rows of `embeddings` [B, D] as unit vectors to all.
+
+    [A, B], in [0, 4].
+    """
     unit = unit_rows(embeddings)
-    return (2 - 2 * unit @ unit.T).clamp(0, 4)
+    return (2 - 2 * unit[:first] @ unit.T).clamp(0, 4)
 
 
 def sum_over_triplets(
@@ -93,7 +96,7 @@ class _SumOverTriplets(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         text = None if margins.vectors is None else margins.factors(unit)
         gradient: Tensor | None
-        if 2 * len(unit) ** 3 <= block:
+        if 2 * len(unit[: relation.first]) * len(unit) ** 2 <= block:
             total, valid, active, gradient = _at_once(unit, relation, margins, text, semihard)
         else:
             order = relation.order()
@@ -132,10 +135,11 @@ def _at_once(
     for small batches.
     """
     positive, negative = relation.pairs()
-    distances = torch.addmm(unit.new_tensor(2.0), unit, unit.T, alpha=-2)
+    anchors = unit[: relation.first]
+    distances = torch.addmm(unit.new_tensor(2.0), anchors, unit.T, alpha=-2)
     less_margin = distances - margins.base
     if text is not None:
-        less_margin.addmm_(text[0], text[1].T)
+        less_margin.addmm_(text[0][: relation.first], text[1].T)
     to_positives = torch.where(positive, distances, -margins.far)[:, :, None]
     less_margin = torch.where(negative, less_margin, margins.far)
     counted = less_margin[:, None] < to_positives
@@ -145,7 +149,9 @@ def _at_once(
     weights = (of_positives - of_negatives).to(unit.dtype)
     total = (weights * torch.where(positive, distances, less_margin)).sum()
     valid = (positive.sum(dim=1) * negative.sum(dim=1)).sum()
-    return total, valid, of_positives.sum(), (weights + weights.T) @ (-2 * unit)
+    gradient = weights.T @ (-2 * anchors)
+    gradient[: relation.first].addmm_(weights, unit, alpha=-2)
+    return total, valid, of_positives.sum(), gradient
 
 
 def _by_blocks(
@@ -160,13 +166,16 @@ def _by_blocks(
     """Total, valid and active number as 0-dim tensors, and the gradient of the unit rows, in the relation's order."""
     total, valid, active = torch.zeros(3, dtype=_wide(unit), device=unit.device)
     gradient = torch.zeros_like(unit) if differentiable else None
+    where, anchors, of_anchors = relation.anchors(), unit, gradient
+    if where is not None:
+        anchors, text = unit[where], text and (text[0][where], text[1])
+        of_anchors = torch.zeros_like(anchors)
     two, rows = unit.new_tensor(2.0), max(1, min(block // max(len(unit), 1), len(unit)))
     # Room for any block: memory taken anew for each comes in pages not yet mapped, which cost more than the arithmetic.
     room = unit.new_empty(4 if semihard else 3, rows, len(unit))
-    for part, others, hidden, triplets in relation.blocks(rows):
-        own = torch.arange(part.start, part.stop, device=unit.device)[:, None]
+    for part, own, others, hidden, triplets in relation.blocks(rows):
         less_margin, weights, scratch, *far_ones = room[:, : len(others)]
-        distances = torch.addmm(two, unit[part], unit.T, alpha=-2, out=far_ones[0] if semihard else less_margin)
+        distances = torch.addmm(two, anchors[part], unit.T, alpha=-2, out=far_ones[0] if semihard else less_margin)
         to_positives = distances.gather(1, others).masked_fill_(others == own, -margins.far)
         torch.sub(distances, margins.base, out=less_margin)
         if text is not None:
@@ -179,10 +188,12 @@ def _by_blocks(
         valid += triplets
         active += of_positives.sum(dtype=_wide(unit))
         total += _dot(of_positives, to_positives) + _dot(weights, less_margin, scratch)
-        if gradient is not None:  # of 2 - 2 x_a . x_b
+        if gradient is not None and of_anchors is not None:  # of 2 - 2 x_a . x_b
             weights.scatter_(1, others, of_positives)
-            gradient[part].addmm_(weights, unit, alpha=-2)
-            gradient.addmm_(weights.T, unit[part], alpha=-2)
+            of_anchors[part].addmm_(weights, unit, alpha=-2)
+            gradient.addmm_(weights.T, anchors[part], alpha=-2)
+    if where is not None and gradient is not None and of_anchors is not None:
+        gradient.index_add_(0, where, of_anchors)
     return total.to(unit.dtype), valid.to(unit.dtype), active.to(unit.dtype), gradient
 
 

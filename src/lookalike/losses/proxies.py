@@ -1,11 +1,15 @@
 """Proxies: one learned vector per class, shared by the losses that use them."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lookalike.errors import LossInputError
 from lookalike.losses.chunked import gram_deviation
+from lookalike.losses.sharded import Shard
 
 #: Cosines at a time, where the largest of all pairs is looked for.
 BLOCK_NUMBERS = 2**22
@@ -18,7 +22,13 @@ class Proxies(nn.Module):
         num_classes: C, at least 2.
         dim: D.
         orthogonal: begin at right angles to each other; C must not be above D.
+
+    Attributes:
+        weight: [C, D]; where the classes are shared out over processes, the rows of those of `shard`.
+        shard: which those are; None: all. Losses whose `class_axes` is not None can work with it.
     """
+
+    class_axes: ClassVar[Mapping[str, int]] = {"weight": 0}
 
     def __init__(self, num_classes: int, dim: int, orthogonal: bool = False) -> None:
         super().__init__()
@@ -31,11 +41,12 @@ class Proxies(nn.Module):
         start = torch.empty(num_classes, dim)
         start = nn.init.orthogonal_(start) if orthogonal else F.normalize(start.normal_(), dim=1)
         self.weight = nn.Parameter(start)
+        self.shard: Shard | None = None
 
     @property
     def num_classes(self) -> int:
         """C."""
-        return self.weight.shape[0]
+        return self.shard.total if self.shard else self.weight.shape[0]
 
     @property
     def dim(self) -> int:
@@ -45,6 +56,10 @@ class Proxies(nn.Module):
     def forward(self) -> Tensor:
         """The proxies as unit rows [C, D]."""
         return F.normalize(self.weight, dim=1)
+
+    def rows_of(self, table: Tensor, labels: Tensor) -> Tensor:
+        """The rows [B, T] of these classes of a table that lies as the proxies do: [C, T], or those of the shard."""
+        return table[labels] if self.shard is None else self.shard.rows(table, labels)
 
     def cosines(self, embeddings: Tensor) -> Tensor:
         """Cosine of each embedding [B, D] to each proxy: [B, C], in the proxies' precision.

@@ -1,6 +1,8 @@
 """ProxyAnchorLoss: each proxy is an anchor that pulls the items of its class and pushes the others."""
 
 import math
+from collections.abc import Mapping
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -43,6 +45,8 @@ class ProxyAnchorLoss(Loss):
     {'positive': 0.0, 'negative': 3.91}
     """
 
+    class_axes: ClassVar[Mapping[str, int] | None] = {}
+
     def __init__(
         self,
         num_classes: int | None = None,
@@ -69,11 +73,13 @@ def proxy_anchor_terms(
     labels = check_batch(embeddings, labels, proxies.num_classes)
     unit = proxies.unit_rows(embeddings)
     chunk = chunk_classes or chunk_classes_for(len(labels), proxies.num_classes, proxies.dim, embeddings.device)
+    if proxies.shard and not chunk:
+        chunk = proxies.num_classes  # only the chunks know of shards
     if not len(labels):
         nothing = proxies.cosines(embeddings).sum()
         return {"positive": nothing, "negative": nothing}
     if chunk:
-        positive, negative = proxy_anchor_by_chunks(unit, proxies.weight, labels, alpha, delta, chunk)
+        positive, negative = proxy_anchor_by_chunks(unit, proxies.weight, labels, alpha, delta, chunk, proxies.shard)
         return {"positive": positive, "negative": negative}
     cosines = unit @ proxies().T
     own = cosines.gather(1, labels[:, None])[:, 0]

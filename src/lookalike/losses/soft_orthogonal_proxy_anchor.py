@@ -1,6 +1,8 @@
 """SoftOrthogonalProxyAnchorLoss: Proxy Anchor whose proxies are kept near right angles."""
 
 import math
+from collections.abc import Mapping
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -43,6 +45,8 @@ class SoftOrthogonalProxyAnchorLoss(Loss):
     >>> {name: round(term.item(), 2) for name, term in terms.items()}
     {'positive': 0.0, 'negative': 3.91, 'orthogonality': 0.0}
     """
+
+    class_axes: ClassVar[Mapping[str, int] | None] = {}
 
     def __init__(
         self,

@@ -52,7 +52,7 @@ class TripletLoss(Loss):
         check_mining(mining, average)
         self.margin, self.mining, self.average = margin, mining, average
 
-    def terms(self, embeddings: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """The mean hinge over the mined triplets."""
-        labels = check_batch(embeddings, labels)
-        return {"triplet": mean_hinge(embeddings, SameClass(labels), Margins(self.margin), self.mining, self.average)}
+    def terms(self, embeddings: Tensor, labels: Tensor, *, anchors: int | None = None) -> dict[str, Tensor]:
+        """The mean hinge over the mined triplets, of the first `anchors` items if not all."""
+        relation = SameClass(check_batch(embeddings, labels), anchors)
+        return {"triplet": mean_hinge(embeddings, relation, Margins(self.margin), self.mining, self.average)}
