@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lookalike.encoders import loading
-from lookalike.encoders.loading import loaded_batches
+from lookalike.encoders.loading import filled_batches, loaded_batches
 from lookalike.errors import ImageError
 
 
@@ -116,3 +116,45 @@ def test_only_so_many_batches_are_decoded_ahead() -> None:
 
 def test_no_batches() -> None:
     assert list(loaded_batches(picture_of, [])) == []
+
+
+def fill(rows: np.ndarray, places: np.ndarray) -> None:
+    time.sleep(0.001 * int(rows[0] % 3))
+    places[:] = rows.astype(np.uint8)[:, None, None, None]
+
+
+def test_filled_batches_come_in_order_each_picture_at_its_place() -> None:
+    order = np.random.default_rng(0).permutation(200)
+    found = list(filled_batches(fill, (4, 5, 3), np.array_split(order, 9)))
+    assert np.concatenate([rows for rows, _ in found]).tolist() == order.tolist()
+    for rows, pictures in found:
+        assert pictures.shape == (len(rows), 4, 5, 3)
+        assert (pictures.reshape(len(rows), -1).numpy() == rows[:, None]).all()
+
+
+def test_a_picture_that_cannot_be_filled_in_is_raised_at_its_batch() -> None:
+    def broken(rows: np.ndarray, places: np.ndarray) -> None:
+        if 45 in rows:
+            raise ImageError("picture 45 is damaged")
+        fill(rows, places)
+
+    going = filled_batches(broken, (2, 2, 3), batches_of(80, 20))
+    assert [len(next(going)[0]) for _ in range(2)] == [20, 20]
+    with pytest.raises(ImageError, match="picture 45 is damaged"):
+        next(going)
+    assert not any(thread.name.startswith("pictures") for thread in threading.enumerate())
+
+
+def test_only_so_many_batches_are_filled_ahead() -> None:
+    asked: list[int] = []
+
+    def batches():
+        for batch in batches_of(400, 4):
+            asked.append(len(asked))
+            yield batch
+
+    going = filled_batches(fill, (2, 2, 3), batches())
+    next(going)
+    assert len(asked) == loading.AHEAD + 1
+    going.close()
+    assert len(asked) == loading.AHEAD + 1

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lookalike.encoders import Augmentation, Preprocessing
+from lookalike.encoders.transforms import LARGEST_PX
+from lookalike.encoders.views import Views
 from lookalike.errors import EncoderError
 from tests.pictures import draw
 
@@ -69,53 +71,75 @@ def test_wrong_settings_name_the_value_and_the_range() -> None:
             Augmentation(max_ratio=ratio)
 
 
-def test_the_generator_decides_the_view_and_nothing_else() -> None:
-    picture, square = draw("dress", 3, (80, 60)), Preprocessing(32)
-
-    def view(seed: int) -> bytes:
-        return Augmentation()(picture, square, np.random.default_rng(seed)).tobytes()
-
-    assert [view(seed) for seed in range(6)] == [view(seed) for seed in range(6)]
-    assert len({view(seed) for seed in range(6)}) == 6
+def drawn(augmentation: Augmentation, side: int, count: int, seed: int = 0) -> Views:
+    return augmentation.views(np.random.default_rng(seed).random((count, 5)), side)
 
 
-def test_without_crop_a_view_is_the_picture_or_its_mirror() -> None:
-    picture, square = draw("boot", size=(32, 32)), Preprocessing(32)
-    plain = np.asarray(picture)
-    rng = np.random.default_rng(0)
-    views = [Augmentation(min_scale=1)(picture, square, rng) for _ in range(200)]
-    mirrored = [np.array_equal(view, plain[:, ::-1]) for view in views]
-    assert all(mirror or np.array_equal(view, plain) for view, mirror in zip(views, mirrored, strict=True))
-    assert 70 < sum(mirrored) < 130
-    never = Augmentation(min_scale=1, flip=False)
-    assert all(np.array_equal(never(picture, square, rng), plain) for _ in range(20))
+def test_without_crop_half_of_the_whole_squares_are_mirrored() -> None:
+    views = drawn(Augmentation(min_scale=1), 32, 200)
+    assert (views.boxes == [0, 0, 32, 32]).all()
+    assert 70 < views.mirrored.sum() < 130
+    assert not drawn(Augmentation(min_scale=1, flip=False), 32, 200).mirrored.any()
+
+
+def test_a_view_depends_on_its_own_chances_alone() -> None:
+    chances = np.random.default_rng(0).random((20, 5))
+    together = Augmentation().views(chances, 77)
+    for row in range(20):
+        alone = Augmentation().views(chances[row : row + 1], 77)
+        assert np.array_equal(alone.boxes[0], together.boxes[row])
+        assert alone.mirrored[0] == together.mirrored[row]
+    assert len({*map(tuple, together.boxes.tolist())}) == 20
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.integers(4, 300), st.integers(4, 300), st.floats(0.05, 0.99), st.floats(1, 4), st.integers(0, 999))
+@given(
+    st.integers(4, 300),
+    st.floats(0.05, 0.99),
+    st.floats(1, 4),
+    st.lists(st.floats(0, 1, exclude_max=True), min_size=5, max_size=5),
+)
 def test_a_crop_keeps_its_share_and_its_shape(
-    width: int, height: int, min_scale: float, max_ratio: float, seed: int
+    side: int, min_scale: float, max_ratio: float, chances: list[float]
 ) -> None:
-    box = Augmentation(min_scale, max_ratio)._box((width, height), np.random.default_rng(seed))
-    left, top, right, bottom = box
-    assert 0 <= left < right <= width
-    assert 0 <= top < bottom <= height
+    ((left, top, right, bottom),) = Augmentation(min_scale, max_ratio).views(np.array([chances]), side).boxes
+    assert 0 <= left < right <= side
+    assert 0 <= top < bottom <= side
     # Sides are whole pixels, so that each may be half a pixel off.
-    assert (right - left + 0.51) * (bottom - top + 0.51) >= min_scale * width * height
+    assert (right - left + 0.51) * (bottom - top + 0.51) >= min_scale * side**2
     least, most = (right - left - 0.51) / (bottom - top + 0.51), (right - left + 0.51) / (bottom - top - 0.51)
-    assert least <= max_ratio * width / height
-    assert most >= width / height / max_ratio
+    assert least <= max_ratio
+    assert most >= 1 / max_ratio
 
 
 def test_crops_reach_every_corner_and_every_scale() -> None:
-    rng = np.random.default_rng(0)
-    boxes = np.array([Augmentation(min_scale=0.25)._box((100, 100), rng) for _ in range(500)])
+    boxes = drawn(Augmentation(min_scale=0.25), 100, 500).boxes
     shares = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) / 10_000
     assert shares.min() < 0.3
     assert shares.max() > 0.95
     assert boxes[:, :2].min() == 0
     assert boxes[:, 2:].max() == 100
     assert math.isclose(np.median(shares), 0.625, abs_tol=0.06)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(8, 4096), st.floats(0.01, 1), st.floats(1, 4), st.integers(0, 99))
+def test_no_crop_is_enlarged_more_than_twofold_and_usual_ones_not_at_all(
+    image_size: int, min_scale: float, max_ratio: float, seed: int
+) -> None:
+    augmentation = Augmentation(min_scale, max_ratio)
+    side = augmentation.source_px(image_size)
+    assert image_size <= side <= min(2 * image_size, LARGEST_PX)
+    boxes = drawn(augmentation, side, 50, seed).boxes
+    if side < min(2 * image_size, LARGEST_PX):
+        assert (boxes[:, 2:] - boxes[:, :2]).min() >= image_size - 1
+
+
+def test_the_usual_sizes_to_crop_from() -> None:
+    assert Augmentation().source_px(224) == 366
+    assert Augmentation(min_scale=1).source_px(224) == 224
+    assert Augmentation(min_scale=0.08).source_px(224) == 448
+    assert Augmentation().source_px(4096) == 4096
 
 
 def test_settings_are_values() -> None:

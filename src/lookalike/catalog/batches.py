@@ -1,86 +1,123 @@
-"""P x K batches: P classes, K images of each."""
+"""Batches of row numbers: P classes, K images of each; or any rows.
 
-from collections import defaultdict
-from collections.abc import Iterator
+All samplers keep to this: an epoch follows from seed and number alone, so that a resumed run goes on as the first would
+have and every process of a distributed run can draw the same batches and take its part; every labeled image is used in
+every epoch; all batches of an epoch have the same size; and there are exactly `len()` of them.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
+
+from lookalike.catalog.groups import Groups, filled_up, group_images
+
+
+class Batches(Protocol):
+    """What a sampler is."""
+
+    def epoch(self, number: int) -> Iterator[np.ndarray]:
+        """The batches of one epoch, each an int64 array of row numbers."""
+
+    def __len__(self) -> int:
+        """Batches of an epoch."""
 
 
 @dataclass(frozen=True)
 class ClassBatches:
-    """Batches of row numbers with P classes and K images of each; every image is used in every epoch.
+    """Batches of P classes drawn by chance, with K images of each.
 
-    A class with fewer than K images repeats them; one with more gives several groups of K. The images of a group come
-    from as many domains as the class has, so that a loss sees pairs across domains.
+    A class with fewer than K images repeats them; one with more gives several groups of K, in different batches. The
+    images of a group come from as many domains as the class has, so that a loss sees pairs across domains. A class with
+    more groups than there would be batches makes more batches, filled up with other classes.
 
     Args:
-        labels: [N] class numbers; items with -1 are left out.
-        num_classes: P, classes in a batch.
+        labels: int64 [N], class numbers; items with -1 are left out.
+        num_classes: P, classes in a batch; all of them where there are fewer.
         num_images: K, images of each class in a batch.
         seed: the batches follow from seed and epoch alone.
         domains: [N] domain names, if the items have any.
+        balanced: the domains of a class have equal parts in what is drawn of it (as equal as the classes allow in every
+            batch), so that images of its rarer domains come again; else each image comes once, as nearly as K allows.
     """
 
     labels: np.ndarray
     num_classes: int
     num_images: int
     seed: int
-    domains: list[str] | None = None
+    domains: Sequence[str | None] | None = None
+    balanced: bool = False
+
+    def epoch(self, number: int) -> Iterator[np.ndarray]:
+        """The batches of one epoch, each an int64 array of row numbers; a class's images stand together."""
+        rng = np.random.default_rng([self.seed, number])
+        groups = self._groups(rng)
+        count = min(self.num_classes, groups.num_classes)
+        for number, batch in enumerate(_spread(groups, count, rng)):
+            # Of the next P classes at least as many as are missing are not there yet.
+            following = groups.class_order[(number * count + np.arange(count)) % groups.num_classes]
+            chosen = filled_up(batch[batch >= 0], groups, following, count, rng)
+            yield groups.rows[rng.permutation(chosen)].ravel()
+
+    def __len__(self) -> int:
+        """Batches of an epoch."""
+        groups = self._groups(np.random.default_rng(self.seed))
+        return _num_batches(groups, min(self.num_classes, groups.num_classes))
+
+    def _groups(self, rng: np.random.Generator) -> Groups:
+        return group_images(self.labels, self.num_images, rng, domains=self.domains, balanced=self.balanced)
+
+
+@dataclass(frozen=True)
+class RandomBatches:
+    """Batches of rows drawn by chance, for losses that compare images with classes alone.
+
+    Args:
+        labels: int64 [N], class numbers; items with -1 are left out.
+        size: of a batch; the last one is filled up with rows of the first.
+        seed: the batches follow from seed and epoch alone.
+    """
+
+    labels: np.ndarray
+    size: int
+    seed: int
 
     def epoch(self, number: int) -> Iterator[np.ndarray]:
         """The batches of one epoch, each an int64 array of row numbers."""
-        rng = np.random.default_rng([self.seed, number])
-        groups = {label: self._groups(rows, rng) for label, rows in self._rows_by_class().items()}
-        while len(groups) >= self.num_classes:
-            # Classes with more groups left are drawn more often, so that they do not pile up at the end.
-            left = np.array([len(group) for group in groups.values()], dtype=np.float64)
-            drawn = rng.choice(list(groups), self.num_classes, replace=False, p=left / left.sum())
-            yield np.concatenate([self._take(groups, label) for label in drawn])
-        yield from self._rest(groups, rng)
+        rows = np.random.default_rng([self.seed, number]).permutation(np.flatnonzero(self.labels >= 0))
+        yield from np.resize(rows, (len(self), min(self.size, len(rows))))
 
     def __len__(self) -> int:
-        """Batches of an epoch, about: chance decides how many are left to the last few classes."""
-        return sum(1 for _ in self.epoch(0))
+        """Batches of an epoch."""
+        return math.ceil(int((self.labels >= 0).sum()) / self.size)
 
-    def _rest(self, groups: dict[int, list[np.ndarray]], rng: np.random.Generator) -> Iterator[np.ndarray]:
-        """The groups of the last few classes, filled up with other classes: a batch of one class is no use."""
-        rows_by_class = self._rows_by_class()
-        while groups:
-            drawn = list(groups)
-            batch = [self._take(groups, label) for label in drawn]
-            others = [label for label in rows_by_class if label not in drawn]
-            fill = rng.permutation(others)[: self.num_classes - len(drawn)]
-            batch += [self._groups(rows_by_class[label], rng)[0] for label in fill]
-            yield np.concatenate(batch)
 
-    def _rows_by_class(self) -> dict[int, np.ndarray]:
-        order = np.argsort(self.labels, kind="stable")
-        classes, starts = np.unique(self.labels[order], return_index=True)
-        pieces = np.split(order, starts[1:])
-        # Not strict: of no items at all, np.split makes one empty piece.
-        return {int(label): rows for label, rows in zip(classes, pieces, strict=False) if label >= 0}
+def _num_batches(groups: Groups, count: int) -> int:
+    return max(math.ceil(len(groups) / count), int(groups.sizes.max())) if len(groups) else 0
 
-    def _groups(self, rows: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
-        rows = self._interleave_domains(rng.permutation(rows))
-        missing = -len(rows) % self.num_images
-        if missing:
-            rows = np.concatenate([rows, np.resize(rows, missing)])
-        return list(rows.reshape(-1, self.num_images))
 
-    def _interleave_domains(self, rows: np.ndarray) -> np.ndarray:
-        if self.domains is None:
-            return rows
-        by_domain: dict[str, list[int]] = defaultdict(list)
-        for row in rows:
-            by_domain[self.domains[row]].append(row)
-        # The i-th image of n of a domain goes to place i/n, so that each domain is spread over the whole row.
-        places = np.array([(i + 0.5) / len(part) for part in by_domain.values() for i in range(len(part))])
-        return np.concatenate(list(by_domain.values()))[np.argsort(places, kind="stable")]
+def _spread(groups: Groups, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Groups dealt out to batches, at most one of a class to each: numbers of groups [batches, count], -1 for none.
 
-    @staticmethod
-    def _take(groups: dict[int, list[np.ndarray]], label: int) -> np.ndarray:
-        group = groups[label].pop()
-        if not groups[label]:
-            del groups[label]
-        return group
+    The groups lie class by class and are dealt out in rounds, one to each batch (McNaughton's rule for jobs on
+    machines, 1959). A class has at most as many groups as there are batches, so it meets itself only where it goes on
+    from one round to the next; there it takes batches it has not been in.
+    """
+    batches = _num_batches(groups, count)
+    slots = np.full((batches, count), -1, dtype=np.int64)
+    ordered = groups.in_order(groups.class_order)
+    classes = groups.classes[ordered]
+    for turn, start in enumerate(range(0, len(ordered), max(batches, 1))):
+        dealt = ordered[start : start + batches]
+        places = rng.permutation(batches)
+        if turn:
+            been = slots[:, turn - 1]
+            met = np.zeros(batches, dtype=bool)
+            met[been >= 0] = groups.classes[been[been >= 0]] == classes[start]
+            straddling = int((classes[start : start + batches] == classes[start]).sum())
+            first = places[~met[places]][:straddling]
+            places = np.concatenate([first, places[~np.isin(places, first)]])
+        slots[places[: len(dealt)], turn] = dealt
+    return slots

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from os import cpu_count
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -13,7 +14,10 @@ from lookalike.errors import ImageError
 
 #: Batches decoded ahead. Memory is bounded by this times a batch of uint8 pictures.
 AHEAD = 4
+#: Pictures a thread fills in at a time, so that handing out work costs little.
+CHUNK = 8
 Loader = Callable[[int], np.ndarray]
+Begun = TypeVar("Begun")
 
 
 def loaded_batches(
@@ -31,16 +35,56 @@ def loaded_batches(
     Yields:
         The rows that could be loaded, and their pictures as uint8 [B, 3, S, S].
     """
-    threads = min(4, cpu_count() or 1)
-    with ThreadPoolExecutor(threads, thread_name_prefix="pictures") as pool:
-        waiting: deque[tuple[np.ndarray, list[Future[np.ndarray]]]] = deque()
+
+    def begin(pool: ThreadPoolExecutor, rows: np.ndarray) -> tuple[np.ndarray, list[Future[np.ndarray]]]:
+        return rows, [pool.submit(load, int(row)) for row in rows]
+
+    for rows, futures in _ahead(begin, batches):
+        yield _collect(rows, futures, on_broken)
+
+
+def filled_batches(
+    fill: Callable[[np.ndarray, np.ndarray], None],
+    shape: tuple[int, ...],
+    batches: Iterable[np.ndarray],
+    *,
+    pinned: bool = False,
+) -> Iterator[tuple[np.ndarray, Tensor]]:
+    """The same for pictures of one known shape, without copying them once more.
+
+    Args:
+        fill: given row numbers and uint8 [len(rows), *shape] to write their pictures to.
+        shape: of a picture.
+        batches: int64 arrays of row numbers.
+        pinned: in memory that a GPU can copy from while it computes.
+
+    Yields:
+        The rows, and their pictures as uint8 [B, *shape].
+    """
+
+    def begin(pool: ThreadPoolExecutor, rows: np.ndarray) -> tuple[np.ndarray, Tensor, list[Future[None]]]:
+        pictures = torch.empty((len(rows), *shape), dtype=torch.uint8, pin_memory=pinned)
+        places = pictures.numpy()
+        parts = [slice(start, start + CHUNK) for start in range(0, len(rows), CHUNK)]
+        return rows, pictures, [pool.submit(fill, rows[part], places[part]) for part in parts]
+
+    for rows, pictures, futures in _ahead(begin, batches):
+        for future in futures:
+            future.result()
+        yield rows, pictures
+
+
+def _ahead(begin: Callable[[ThreadPoolExecutor, np.ndarray], Begun], batches: Iterable[np.ndarray]) -> Iterator[Begun]:
+    """Begin the next batches while the one given is used."""
+    with ThreadPoolExecutor(min(16, cpu_count() or 1), thread_name_prefix="pictures") as pool:
+        waiting: deque[Begun] = deque()
         try:
             for rows in batches:
-                waiting.append((rows, [pool.submit(load, int(row)) for row in rows]))
+                waiting.append(begin(pool, rows))
                 if len(waiting) > AHEAD:
-                    yield _collect(*waiting.popleft(), on_broken)
+                    yield waiting.popleft()
             while waiting:
-                yield _collect(*waiting.popleft(), on_broken)
+                yield waiting.popleft()
         finally:
             # Whoever stops early (Ctrl-C, an error) does not wait for pictures nobody will see.
             pool.shutdown(wait=False, cancel_futures=True)
