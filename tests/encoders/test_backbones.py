@@ -1,17 +1,18 @@
 """Backbones by name, and one clear sentence for each way of not having one."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import timm
 import torch
-from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
-from safetensors.torch import save_file
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, OfflineModeIsEnabled
+from safetensors.torch import load_file, save_file
 from torch import nn
 
-from lookalike.encoders import backbones
-from lookalike.encoders.backbones import BackboneConfig, build, default_input, feature_dim
+from lookalike.encoders import Encoder, backbones
+from lookalike.encoders.backbones import BackboneConfig, OwnInput, build, feature_dim, own_input
 from lookalike.errors import EncoderError
 
 NAME = "test_efficientnet"
@@ -24,12 +25,14 @@ def with_other_weights() -> nn.Module:
 
 
 def test_the_models_own_input_is_known() -> None:
-    assert default_input("resnet18") == (224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    assert default_input("test_vit")[0] == 160
-    assert default_input("vit_tiny_patch16_224")[1] == (0.5, 0.5, 0.5)
+    imagenet = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    assert own_input("resnet18") == OwnInput(224, *imagenet, crop_share=0.95, resampling="bicubic", is_fixed=False)
+    assert own_input("vgg19") == OwnInput(224, *imagenet, crop_share=0.875, resampling="bilinear", is_fixed=False)
+    assert (own_input("test_vit").size, own_input("test_vit").is_fixed) == (160, True)
+    assert own_input("vit_tiny_patch16_224").mean == (0.5, 0.5, 0.5)
 
 
-@pytest.mark.parametrize("use", [default_input, lambda name: build(BackboneConfig(name, 32))])
+@pytest.mark.parametrize("use", [own_input, lambda name: build(BackboneConfig(name, 32))])
 def test_an_unknown_name_gets_the_nearest(use: Any) -> None:
     with pytest.raises(EncoderError, match=r"there is no backbone 'resnet5O'. Did you mean 'resnet50'"):
         use("resnet5O")
@@ -38,26 +41,7 @@ def test_an_unknown_name_gets_the_nearest(use: Any) -> None:
 
 
 def test_a_published_variant_is_known() -> None:
-    assert default_input("resnet18.a1_in1k")[0] == 224
-
-
-@pytest.mark.parametrize("pooling", ["avg", "max", "avgmax", "catavgmax"])
-def test_poolings_of_a_convolutional_model(pooling: str) -> None:
-    features = feature_dim(build(BackboneConfig("test_resnet", 32, pooling)), 32)
-    assert features == (192 if pooling == "catavgmax" else 96)
-
-
-@pytest.mark.parametrize(
-    ("name", "pooling", "sentence"),
-    [
-        ("test_resnet", "average", r"there is no pooling 'average'. Did you mean 'avg'"),
-        ("test_resnet", "token", "'test_resnet' cannot be built with .*'token'"),
-        ("test_vit", "catavgmax", "'test_vit' cannot be built with .*'catavgmax'"),
-    ],
-)
-def test_a_pooling_the_model_has_not(name: str, pooling: str, sentence: str) -> None:
-    with pytest.raises(EncoderError, match=sentence):
-        build(BackboneConfig(name, 32, pooling))
+    assert own_input("resnet18.a1_in1k").size == 224
 
 
 def test_a_transformer_is_built_for_another_image_size() -> None:
@@ -99,6 +83,7 @@ def test_weights_that_cannot_be_downloaded(fault: Exception, monkeypatch: pytest
     def fail(*args: object, **options: object) -> None:
         raise fault
 
+    monkeypatch.setattr(backbones, "_reach_hub", lambda *_: None)
     monkeypatch.setattr(timm, "create_model", fail)
     with pytest.raises(EncoderError) as caught:
         build(SMALL, pretrained=True)
@@ -110,6 +95,78 @@ def test_weights_that_cannot_be_downloaded(fault: Exception, monkeypatch: pytest
     for remedy in ("connect to the network once", "encoder.weights = 'FILE.safetensors'", "encoder.pretrained = false"):
         assert remedy in sentence
     assert "\n" not in sentence
+
+
+# The Hub
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A Hub cache with one model in it, and no network: every request is refused at once."""
+    folder = tmp_path / "models--shop--tiny"
+    snapshot = folder / "snapshots" / "0"
+    snapshot.mkdir(parents=True)
+    (folder / "refs").mkdir()
+    (folder / "refs" / "main").write_text("0")
+    config = {"input_size": [3, 64, 64], "mean": [0.1, 0.2, 0.3], "std": [0.4, 0.4, 0.4], "fixed_input_size": True}
+    config |= {"classifier": "head", "first_conv": "patch_embed.proj"}
+    arguments = {"depth": 2, "num_classes": 7}
+    content = {"architecture": "test_vit", "num_classes": 7, "pretrained_cfg": config, "model_args": arguments}
+    (snapshot / "config.json").write_text(json.dumps(content))
+    torch.manual_seed(3)
+    model = timm.create_model("test_vit", img_size=64, **arguments)
+    save_file(model.state_dict(), snapshot / "model.safetensors")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    return snapshot
+
+
+def test_a_model_on_the_hub_comes_with_its_input_and_is_saved_without_the_hub(hub: Path, tmp_path: Path) -> None:
+    assert own_input("hf-hub:shop/tiny") == OwnInput(64, (0.1, 0.2, 0.3), (0.4, 0.4, 0.4), 0.875, is_fixed=True)
+    encoder = Encoder.create("hf-hub:shop/tiny", 8)
+    stored = load_file(hub / "model.safetensors")
+    assert torch.equal(encoder.backbone.state_dict()["patch_embed.proj.weight"], stored["patch_embed.proj.weight"])
+    assert len(encoder.backbone.blocks) == 2  # type: ignore[arg-type]
+    encoder.save(tmp_path / "encoder")
+    for file in hub.iterdir():
+        file.unlink()
+    again = Encoder.load(tmp_path / "encoder")
+    assert (again.fingerprint, again.config.name) == (encoder.fingerprint, "test_vit")
+
+
+@pytest.mark.parametrize("name", ["hf-hub:shop/large", "hf-hub:shop/large@v2", "resnet18.a1_in1k"])
+def test_what_is_neither_kept_nor_reached_is_told_at_once(
+    name: str, hub: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    asked = []
+
+    def unreachable(url: str, timeout: float) -> None:
+        asked.append(timeout)
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(backbones, "get_hf_file_metadata", unreachable)
+    with pytest.raises(EncoderError, match=r"could not be loaded \(no route to host\); connect to the network once"):
+        Encoder.create(name, 8)
+    assert asked == [backbones.PATIENCE]
+
+
+def test_a_model_without_a_file_of_that_name_was_reached(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(*_: object, **__: object) -> None:
+        raise EntryNotFoundError("404")
+
+    monkeypatch.setattr(backbones, "get_hf_file_metadata", absent)
+    assert backbones._reach_hub("shop/other", "config.json") is None  # type: ignore[func-returns-value]
+
+
+def test_what_is_kept_is_not_asked_for(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked(*_: object, **__: object) -> None:
+        raise AssertionError("asked")
+
+    monkeypatch.setattr(backbones, "get_hf_file_metadata", asked)
+    assert Encoder.create("hf-hub:shop/tiny", 8).dim == 8
+    with pytest.raises(EncoderError, match="asked"):
+        Encoder.create("hf-hub:shop/other", 8)
 
 
 # Weights of a local file

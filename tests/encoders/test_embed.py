@@ -225,7 +225,7 @@ whole = time.perf_counter() - start
 rng = random.Random(11)
 for _ in range(8):
     pid = child("killed.parquet")
-    time.sleep(whole * rng.uniform(0.1, 0.6))
+    time.sleep(whole * rng.uniform(0.2, 0.95))
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     print(len(list((folder / ".killed.parquet.parts").glob("*.parquet"))), int((folder / "killed.parquet").exists()))

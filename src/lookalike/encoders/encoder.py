@@ -14,29 +14,45 @@ from torch import Tensor, nn
 from lookalike.catalog.images import ImageSource, decode
 from lookalike.encoders import backbones, saved
 from lookalike.encoders.backbones import BackboneConfig
+from lookalike.encoders.calibration import Calibration
 from lookalike.encoders.head import Head
+from lookalike.encoders.poolings import Pooling
 from lookalike.encoders.transforms import Fit, Preprocessing
 from lookalike.encoders.words import Words
 from lookalike.errors import EncoderError
 from lookalike.files import sha256
+
+#: Settings that came later, with what they were before: a description leaves these out, so that an encoder saved
+#: before has the same one.
+LATER = {"arguments": {}, "crop_share": 1.0, "resampling": "bicubic", "head_norm": True}
 
 
 class Encoder(nn.Module):
     """Maps pictures to embeddings: unit vectors whose inner product is their similarity.
 
     With `words` it maps descriptions there too. They are no part of its fingerprint: no picture's embedding depends on
-    them, so what was indexed without them can be searched with them.
+    them, so what was indexed without them can be searched with them. The same holds of its `calibration`, by which a
+    similarity becomes a probability.
     """
 
     mean: Tensor
     std: Tensor
     words: Words | None = None
+    calibration: Calibration | None = None
 
-    def __init__(self, config: BackboneConfig, backbone: nn.Module, head: Head, preprocessing: Preprocessing) -> None:
+    def __init__(
+        self,
+        config: BackboneConfig,
+        backbone: nn.Module,
+        head: Head,
+        preprocessing: Preprocessing,
+        pooling: Pooling | None = None,
+    ) -> None:
         super().__init__()
-        self.config, self.preprocessing = config, preprocessing
+        self.config, self.preprocessing, self.pooling = config, preprocessing, pooling
         # Convolutions run faster with the channels last, which is also how decoded pictures lie in memory.
         self.backbone, self.head = backbone.to(memory_format=torch.channels_last), head
+        self.freeze_patch_embedding = False
         self.register_buffer("mean", torch.tensor(preprocessing.mean).view(1, 3, 1, 1) * 255, persistent=False)
         self.register_buffer("std", torch.tensor(preprocessing.std).view(1, 3, 1, 1) * 255, persistent=False)
 
@@ -51,29 +67,39 @@ class Encoder(nn.Module):
         image_size: int | None = None,
         pooling: str | None = None,
         fit: Fit = "squash",
+        crop_share: float | None = None,
+        head_norm: bool = True,
+        freeze_patch_embedding: bool = False,
     ) -> "Encoder":
         """A new encoder on a timm backbone.
 
         Args:
-            backbone: name of the timm model.
+            backbone: name of the timm model, or of one on the Hub, like hf-hub:timm/deit_small_patch16_224.fb_in1k.
             dim: D, length of an embedding.
             pretrained: load the published weights.
             weights: a local `.safetensors` file instead.
             image_size: side of the square input in pixels; the model's own by default.
-            pooling: avg, max, avgmax, catavgmax or token; the model's own by default.
+            pooling: avg, max, avgmax, catavgmax, gem, token or attention; the model's own way by default.
             fit: how pictures become square: squash, crop or pad.
+            crop_share: how much of the shorter side `crop` keeps; the model's own by default.
+            head_norm: whether the head begins with a LayerNorm.
+            freeze_patch_embedding: leave a transformer's first layer as it is when the backbone is tuned.
 
         Raises:
             EncoderError: no such backbone or pooling, weights that cannot be loaded, or a size that cannot be.
         """
         if dim < 1:
             raise EncoderError(f"dim must be at least 1, not {dim}")
-        own_size, mean, std = backbones.default_input(backbone)
-        preprocessing = Preprocessing(image_size or own_size, fit, mean, std)  # type: ignore[arg-type]
+        own = backbones.own_input(backbone)
+        share = (own.crop_share if crop_share is None else crop_share) if fit == "crop" else 1.0
+        preprocessing = Preprocessing(image_size or own.size, fit, own.mean, own.std, share, own.resampling)  # type: ignore[arg-type]
         config = BackboneConfig(backbone, preprocessing.image_size, pooling)
         model = backbones.build(config, pretrained=pretrained, weights=weights)
-        head = Head(backbones.feature_dim(model, preprocessing.image_size), dim)
-        return cls(config, model, head, preprocessing).eval()
+        encoder = cls._assembled(backbones.without_hub(config), model, preprocessing, dim, head_norm)
+        if freeze_patch_embedding:
+            backbones.patch_embedding(model, backbone)  # refused here, before long work
+            encoder.freeze_patch_embedding = True
+        return encoder.eval()
 
     @property
     def dim(self) -> int:
@@ -93,12 +119,21 @@ class Encoder(nn.Module):
     @property
     def fingerprint(self) -> str:
         """SHA-256 of everything that decides an embedding: equal fingerprints, equal embeddings."""
-        return self._fingerprint(self.state_dict(), asdict(self.config))
+        return self._fingerprint(self.state_dict(), _plain({"head_norm": self._head_norm}))
 
     @property
     def backbone_fingerprint(self) -> str:
         """The same for the backbone's features alone."""
-        return self._fingerprint(self.backbone.state_dict(), asdict(self.config))
+        learned = {} if self.pooling is None else self.pooling.state_dict(prefix="pooling.")
+        return self._fingerprint(self.backbone.state_dict() | learned, {})
+
+    def tune_backbone(self, tuned: bool) -> None:
+        """Let backbone and pooling learn, or hold them still; a frozen patch embedding stays as it is."""
+        self.backbone.train(tuned).requires_grad_(tuned)
+        if self.pooling is not None:
+            self.pooling.requires_grad_(tuned)
+        if self.freeze_patch_embedding:
+            backbones.patch_embedding(self.backbone, self.config.name).requires_grad_(False)
 
     def describe(self) -> str:
         """One line: what it is."""
@@ -106,7 +141,10 @@ class Encoder(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """Pictures, uint8 [B, 3, S, S], to the backbone's features [B, F]."""
-        features: Tensor = self.backbone((images.to(self.device, torch.float32) - self.mean) / self.std)
+        normalized = (images.to(self.device, torch.float32) - self.mean) / self.std
+        features: Tensor = (
+            self.backbone(normalized) if self.pooling is None else self.pooling(self.backbone, normalized)
+        )
         return features
 
     def forward(self, images: Tensor) -> Tensor:
@@ -172,8 +210,11 @@ class Encoder(nn.Module):
 
     def save(self, folder: str | Path) -> Path:
         """Write `encoder.json`, `weights.safetensors` and any `words/` into `folder`, whole or not at all."""
-        config = {"backbone": asdict(self.config), "dim": self.dim, "preprocessing": asdict(self.preprocessing)}
-        saved.save(Path(folder), config | {"fingerprint": self.fingerprint}, self.state_dict(), self.words)
+        backbone, preprocessing = (_plain(asdict(part)) for part in (self.config, self.preprocessing))
+        config = {"backbone": backbone, "dim": self.dim, "preprocessing": preprocessing}
+        config |= _plain({"head_norm": self._head_norm}) | {"fingerprint": self.fingerprint}
+        config |= {} if self.calibration is None else {"calibration": asdict(self.calibration)}
+        saved.save(Path(folder), config, self.state_dict(), self.words)
         return Path(folder)
 
     @classmethod
@@ -192,8 +233,8 @@ class Encoder(nn.Module):
             stored: dict[str, Any] = config["preprocessing"]
             stored |= {"mean": tuple(stored["mean"]), "std": tuple(stored["std"])}
             model = backbones.build(settings)
-            head = Head(backbones.feature_dim(model, settings.image_size), config["dim"])
-            encoder = cls(settings, model, head, Preprocessing(**stored))
+            norm = config.get("head_norm", True)
+            encoder = cls._assembled(settings, model, Preprocessing(**stored), config["dim"], norm)
             encoder.load_state_dict(state)
         except (KeyError, TypeError, RuntimeError) as error:
             raise EncoderError(f"the encoder in {folder} is damaged: {error}") from None
@@ -201,9 +242,28 @@ class Encoder(nn.Module):
             raise EncoderError(f"{folder / saved.CONFIG} is damaged (its fingerprint is wrong); restore or train again")
         if "words" in config:
             encoder.words = Words.load(folder.resolve() / saved.WORDS, config["words"])
+        if "calibration" in config:
+            encoder.calibration = Calibration.from_dict(config["calibration"], folder / saved.CONFIG)
         return encoder.eval()
 
-    def _fingerprint(self, state: dict[str, Tensor], config: dict[str, object]) -> str:
-        description = json.dumps([config, asdict(self.preprocessing)], sort_keys=True).encode()
+    @classmethod
+    def _assembled(
+        cls, config: BackboneConfig, backbone: nn.Module, preprocessing: Preprocessing, dim: int, head_norm: bool
+    ) -> "Encoder":
+        pooling = None if config.pooling is None else Pooling(config.pooling, backbone, config.name)
+        head = Head(backbones.feature_dim(backbone, config.image_size, pooling), dim, head_norm)
+        return cls(config, backbone, head, preprocessing, pooling)
+
+    @property
+    def _head_norm(self) -> bool:
+        return isinstance(getattr(self.head, "norm", None), nn.LayerNorm)
+
+    def _fingerprint(self, state: dict[str, Tensor], head: dict[str, Any]) -> str:
+        settings = [_plain(asdict(self.config)), _plain(asdict(self.preprocessing)), *([head] if head else [])]
+        description = json.dumps(settings, sort_keys=True).encode()
         weights = [part for name in sorted(state) for part in (name.encode(), state[name].cpu().numpy().tobytes())]
         return sha256(description, *weights)
+
+
+def _plain(settings: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name not in LATER or value != LATER[name]}

@@ -12,15 +12,15 @@ BLOCK_ROWS = 8192
 
 
 class Head(nn.Module):
-    """LayerNorm without parameters, then a linear map: features [B, F] -> embeddings [B, D], of any length.
+    """LayerNorm without parameters (or none), then a linear map: features [B, F] -> embeddings [B, D], of any length.
 
     A linear map drawn at random forgets much of what a pretrained backbone knows, and few training classes cannot
     teach it again. `fit_geometry` starts it at a map that keeps what given features tell apart.
     """
 
-    def __init__(self, feature_dim: int, dim: int) -> None:
+    def __init__(self, feature_dim: int, dim: int, norm: bool = True) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(feature_dim, elementwise_affine=False)
+        self.norm = nn.LayerNorm(feature_dim, elementwise_affine=False) if norm else nn.Identity()
         self.linear = nn.Linear(feature_dim, dim)
         nn.init.orthogonal_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
