@@ -50,11 +50,11 @@ def test_the_python_example_runs(
 
 @pytest.mark.parametrize("line", commands())
 def test_shell_lines_parse(line: str) -> None:
-    _, name, *arguments = shlex.split(line)
+    _, name, *arguments = shlex.split(line, comments=True)
     command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
     assert command.make_context(name, arguments).params
 
 
 def test_there_are_commands_to_test() -> None:
-    named = "check describe train tune evaluate compare embed index search duplicates serve"
+    named = "download check describe train tune evaluate compare reproduce embed index search duplicates serve"
     assert {line.split()[1] for line in commands()} == set(named.split())

@@ -8,9 +8,11 @@ LookalikeError
 ├── SideError              text encoders and side vectors
 ├── LossInputError         what a loss was given
 ├── TrainingError          a run that cannot start or cannot go on
+│   └── ProcessLostError   another process of the run has ended
 ├── EvaluationError        embeddings and labels that give no figure
-└── StoredIndexError       a stored index, or a query to it
-    └── FilterError        the `where` of a query
+├── StoredIndexError       a stored index, or a query to it
+│   └── FilterError        the `where` of a query
+└── ServiceError           a service that refuses, fails or does not answer
 
 A message is one sentence with what (and the value), where (file, row, column, option) and what to do.
 The command line prints it without a trace and exits with 1.
@@ -21,7 +23,13 @@ from difflib import get_close_matches
 
 
 class LookalikeError(Exception):
-    """Base of all errors a user can cause and mend."""
+    """Base of all errors a user can cause and mend.
+
+    Attributes:
+        is_told: of several processes of a run, whether another one says it; None: it has to do with none of this.
+    """
+
+    is_told: bool | None = None
 
 
 class CatalogError(LookalikeError, ValueError):
@@ -52,6 +60,10 @@ class TrainingError(LookalikeError, RuntimeError):
     """A run that cannot start or cannot go on."""
 
 
+class ProcessLostError(TrainingError):
+    """Another process of the run has ended; what it said before says why."""
+
+
 class EvaluationError(LookalikeError, ValueError):
     """Embeddings and labels that give no figure."""
 
@@ -62,6 +74,14 @@ class StoredIndexError(LookalikeError, RuntimeError):
 
 class FilterError(StoredIndexError, ValueError):
     """The `where` of a query cannot be understood."""
+
+
+class ServiceError(LookalikeError, RuntimeError):
+    """What a service said instead of an answer; `status` is that of HTTP, 0 if there was no answer at all."""
+
+    def __init__(self, sentence: str, status: int = 0):
+        super().__init__(sentence)
+        self.status = status
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:

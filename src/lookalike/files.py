@@ -44,7 +44,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lookalike"
 
 
-def sha256(*parts: bytes) -> str:
+def sha256(*parts: bytes | memoryview) -> str:
     """Hex digest of the parts, each preceded by its length so that no two lists of parts collide."""
     digest = hashlib.sha256()
     for part in parts:

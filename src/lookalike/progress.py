@@ -1,5 +1,6 @@
 """A bar for anything that may take above two seconds; silent when nobody watches."""
 
+import os
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
@@ -8,8 +9,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 T = TypeVar("T")
 
+# Of several processes started by torchrun the first one speaks.
+SPEAKS = os.environ.get("RANK", "0") == "0"
 # Bars go to stderr, so that what a command prints can be piped.
-console = Console(stderr=True)
+console = Console(stderr=True, quiet=not SPEAKS)
 
 
 def progress_bar() -> Progress:

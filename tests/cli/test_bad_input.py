@@ -245,7 +245,7 @@ def long_training(tmp_path: Path) -> subprocess.Popen[str]:
     return process
 
 
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -9)])
 def test_a_stopped_run_is_usable(
     lookalike: Command, long_training: "subprocess.Popen[str]", tmp_path: Path, sent: signal.Signals, code: int
 ) -> None:
@@ -253,8 +253,13 @@ def test_a_stopped_run_is_usable(
     _, err = long_training.communicate(timeout=60)
     assert long_training.returncode == code
     assert "Traceback" not in err
-    assert ("holds the best weights so far" in err) == (sent == signal.SIGINT)
+    assert ("holds the best weights so far" in err) == (sent != signal.SIGKILL)
+    assert (f"with --run {tmp_path / 'run'} goes on from here" in err) == (sent != signal.SIGKILL)
     result = lookalike("evaluate", tmp_path / "shop.parquet", "--run", tmp_path / "run", "--json")
     assert result.code == 0, result.err
     assert json.loads(result.out)["all"]["this encoder"]["num_queries"] > 0
+    # Only the same command goes on with it.
+    arguments = ("train", "demo", "--catalog", tmp_path / "shop.parquet", "--run", tmp_path / "run", *TINY)
+    said = "training.epochs is 500 there and 3 here"
+    check_refused(lookalike(*arguments, "--set", "training.epochs=3"), "holds a run that is not finished", said)
     shutil.rmtree(tmp_path / "run")

@@ -12,12 +12,14 @@ from tests.cli.conftest import TINY, Command
 
 COMMANDS = [
     "demo",
+    "download",
     "check",
     "describe",
     "train",
     "tune",
     "evaluate",
     "compare",
+    "reproduce",
     "embed",
     "index",
     "search",
@@ -99,6 +101,7 @@ def test_train_makes_a_whole_run(lookalike: Command, shop: Path, tmp_path: Path)
         "encoder",
         "metrics.json",
         "history.jsonl",
+        "panels",
         "report.html",
     }
     metrics = json.loads((run / "metrics.json").read_text())
@@ -213,4 +216,4 @@ def test_search_by_words_needs_descriptions(lookalike: Command, shop: Path, tmp_
 def test_indexing_again_replaces(lookalike: Command, shop: Path, index: Path) -> None:
     result = lookalike("index", shop, "--to", index)
     assert result.code == 0
-    assert f"144 items added; {index} holds 144" in result.out
+    assert f"0 items added, 144 with the picture that was there; {index} holds 144" in result.out

@@ -139,7 +139,7 @@ def test_all_parts_are_there(tmp_path: Path) -> None:
     history = [{"epoch": 0, "validation": 0.5}, {"epoch": 1, "validation": 0.7, "terms": {"triplet": 0.1}}]
     _, found = written(tmp_path, names(), training=training_curves(history, history[1]))
     assert set(found.data) == PARTS | {"title", "sentences", "intervals", "figures", "model", "training"}
-    assert found.data["training"]["best"] == {"epoch": 1, "validation": 0.7, "blend": None}
+    assert found.data["training"]["best"] == {"epoch": 1, "validation": 0.7, "blend": None, "average": None}
 
 
 def test_every_item_is_in_the_page_once(tmp_path: Path) -> None:

@@ -165,12 +165,14 @@ def test_training_curves_hold_what_was_written_down() -> None:
         {"epoch": 0, "validation": 0.5},
         {"epoch": 1, "terms": {"a": 2.0, "b": float("nan")}, "validation": 0.6},
         {"epoch": 2, "terms": {"a": 1.0, "b": 0.5}, "validation": 0.7},
+        {"epoch": 2, "average": 0.99, "validation": 0.75},
         {"epoch": 2, "blend": 0.5, "validation": 0.8},
     ]
-    found = training_curves(history, history[3])
+    found = training_curves(history, history[-1])
     assert found["validation"] == [[0, 0.5], [1, 0.6], [2, 0.7]]
     assert found["terms"] == {"a": [[1, 2.0], [2, 1.0]], "b": [[2, 0.5]]}
-    assert found["blends"] == [[0.5, 0.8]] and found["best"] == {"epoch": 2, "validation": 0.8, "blend": 0.5}
+    assert (found["averages"], found["blends"]) == ([[2, 0.75]], [[0.5, 0.8]])
+    assert found["best"] == {"epoch": 2, "validation": 0.8, "blend": 0.5, "average": None}
     assert training_curves([{"epoch": 0, "validation": None}], {"epoch": 0, "validation": None})["validation"] == []
 
 

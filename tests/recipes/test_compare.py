@@ -12,7 +12,8 @@ from lookalike import Catalog, Recipe
 from lookalike.catalog.boutique import draw_boutique
 from lookalike.errors import RecipeError, TrainingError
 from lookalike.recipes.compare import Comparison, compare, variants
-from lookalike.recipes.series import catalog_digest, claimed
+from lookalike.recipes.identity import catalog_digest
+from lookalike.recipes.series import claimed
 from tests.recipes.test_train import TINY
 
 RECIPE = Recipe.load("default").override(TINY | {"training.epochs": 1})

@@ -1,11 +1,14 @@
 """A whole run through the library: what it trains on, what it may not see, and what it says."""
 
 import json
+import shutil
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from lookalike import Catalog, Recipe, Run, evaluate, train
 from lookalike.catalog.boutique import draw_boutique
@@ -13,6 +16,9 @@ from lookalike.encoders import Encoder
 from lookalike.errors import CatalogError, TrainingError
 from lookalike.recipes.build import build_encoder, frozen_encoder, with_image_size
 from lookalike.recipes.data import RunData, labeled_items, prepare
+from lookalike.training.resume import Checkpoints
+from lookalike.training.run import begun
+from lookalike.training.state import Tree
 
 TINY = {"encoder.backbone": "test_resnet", "encoder.pretrained": False, "encoder.image_size": 32, "encoder.dim": 16}
 
@@ -138,10 +144,12 @@ def test_a_composition_is_trained(recipe: Recipe, shop: Catalog, tmp_path: Path)
 
 @pytest.mark.parametrize("name", ["pml.MultiSimilarityLoss", "pml.SoftTripleLoss"])
 def test_a_loss_of_another_library_is_trained(name: str, recipe: Recipe, shop: Catalog, tmp_path: Path) -> None:
-    recipe = recipe.override({"loss.name": name, "loss.distance.name": "CosineSimilarity"})
+    recipe = recipe.override(
+        {"loss.name": name, "loss.distance.name": "CosineSimilarity", "training.epochs": 6}  # one is too few to see it
+    )
     train(recipe, shop, tmp_path / "run")
     assert Recipe.load(tmp_path / "run" / "recipe.toml") == recipe
-    first, last = terms_by_epoch(tmp_path / "run")
+    first, *_, last = terms_by_epoch(tmp_path / "run")
     term = f"{name.removeprefix('pml.')}.pml"
     assert 0 < last[term] < first[term]
 
@@ -154,3 +162,112 @@ def test_a_batch_of_single_pictures_is_for_losses_with_a_class_table(
         train(single.override({"loss.name": "pml.CircleLoss"}), shop, tmp_path / "pairs")
     run = train(single.override({"loss.name": "pml.ArcFaceLoss"}), shop, tmp_path / "table")
     assert run.metrics["loss"] == "pml.ArcFaceLoss"
+
+
+class Stopped(BaseException):
+    """The process is gone."""
+
+
+@pytest.fixture
+def stop_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Makes the process end after so many checkpoints; 0: never."""
+    write = Checkpoints.write
+
+    def choose(writes: int) -> None:
+        left = [writes]
+
+        def stopping(self: Checkpoints, tree: Tree) -> None:
+            write(self, tree)
+            left[0] -= 1
+            if left[0] == 0:
+                raise Stopped
+
+        monkeypatch.setattr(Checkpoints, "write", stopping)
+
+    return choose
+
+
+def without_seconds(run: Path) -> tuple[dict[str, object], list[dict[str, object]]]:
+    metrics = json.loads((run / "metrics.json").read_text())
+    rows = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    for part in (metrics, metrics["best"], *rows):
+        part.pop("seconds", None)
+    return metrics, rows
+
+
+def test_a_stopped_run_is_gone_on_with(
+    recipe: Recipe,
+    shop: Catalog,
+    tmp_path: Path,
+    stop_after: Callable[[int], None],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    recipe = recipe.override({"training.checkpoint_minutes": 0, "training.classes_per_batch": 3})
+    whole = train(recipe, shop, tmp_path / "whole")
+    stop_after(4)
+    with pytest.raises(Stopped):
+        train(recipe, shop, tmp_path / "run")
+    kept = (tmp_path / "run" / "history.jsonl").read_text()
+    (tmp_path / "run" / "history.jsonl").write_text(kept + '{"epoch": 1, "validat')  # half a line, after the checkpoint
+    stop_after(0)
+    capsys.readouterr()
+    again = train(recipe.override({"training.checkpoint_minutes": 5}), shop, tmp_path / "run")
+    said = capsys.readouterr().err
+    assert "holds this run, not finished: going on with it" in said
+    assert "going on at epoch 1, after 3 of its steps" in said
+    assert again.encoder.fingerprint == whole.encoder.fingerprint
+    assert without_seconds(tmp_path / "run") == without_seconds(tmp_path / "whole")
+    assert sorted(file.name for file in (tmp_path / "run").iterdir()) == [
+        "encoder", "history.jsonl", "metrics.json", "panels", "recipe.toml", "report.html",
+    ]  # fmt: skip
+
+
+def test_only_the_same_run_is_gone_on_with(
+    recipe: Recipe, shop: Catalog, tmp_path: Path, stop_after: Callable[[int], None]
+) -> None:
+    run = tmp_path / "run"
+    stop_after(1)
+    with pytest.raises(Stopped):
+        train(recipe, shop, run)
+    before = sorted((file.name, file.stat().st_mtime_ns) for file in run.rglob("*"))
+    longer, sharper = recipe.override({"training.epochs": 3}), recipe.override({"loss.scale": 30})
+    others = {
+        r"training\.epochs is 2 there and 3 here\. The same recipe": (longer, shop, True),
+        r"loss\.scale is 20\.0 there and 30 here": (sharper, shop, True),
+        r"another one: the catalog has changed\.": (recipe, shop.take(range(140)), True),
+        r"judge_test is True there and False here": (recipe, shop, False),
+        r"seed is 0 there and 1 here; the backbone has changed\.": (recipe.override({"training.seed": 1}), shop, True),
+    }
+    for said, (other, catalog, judge_test) in others.items():
+        with pytest.raises(TrainingError, match=said):
+            train(other, catalog, run, judge_test=judge_test)
+    with begun(tmp_path / "held", {}), pytest.raises(TrainingError, match="another process is at work in"):
+        train(recipe, shop, tmp_path / "held")
+    assert sorted((file.name, file.stat().st_mtime_ns) for file in run.rglob("*")) == before
+    shutil.rmtree(run / "checkpoints")  # of an old version, or somebody's
+    with pytest.raises(TrainingError, match="is not empty; a run is never overwritten"):
+        train(recipe, shop, run)
+
+
+def test_fixed_queries_are_drawn_while_it_trains(recipe: Recipe, shop: Catalog, tmp_path: Path) -> None:
+    recipe = recipe.override({"training.epochs": 21})
+    train(recipe, shop, tmp_path / "run", judge_test=False)
+    panels = sorted((tmp_path / "run" / "panels").iterdir())
+    assert [file.name for file in panels] == [f"epoch_{epoch:03d}.jpg" for epoch in range(0, 22, 3)]
+    first, last = (Image.open(file) for file in (panels[0], panels[-1]))
+    assert first.size == last.size
+    # The queries, at the left, are the same; what they find is not.
+    step, rows = first.size[0] // 7, first.size[1]
+    columns = [(0, 0, step - 10, rows), (step + 10, 0, *first.size)]
+    assert [first.crop(box).tobytes() == last.crop(box).tobytes() for box in columns] == [True, False]
+    assert max(file.stat().st_size for file in panels) < 200_000
+
+
+def test_without_validation_classes_a_collapse_is_looked_for_among_the_training_items(
+    recipe: Recipe, shop: Catalog, tmp_path: Path
+) -> None:
+    train(recipe.override({"training.validation_share": 0}), shop, tmp_path / "run", judge_test=False)
+    rows = [json.loads(line) for line in (tmp_path / "run" / "history.jsonl").read_text().splitlines()]
+    assert [row["validation"] for row in rows] == [None, None, None]
+    assert all(-0.1 < row["mean_cosine"] < 0.9 and row["effective_rank"] > 3 for row in rows)
+    assert not (tmp_path / "run" / "panels").exists()

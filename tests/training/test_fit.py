@@ -11,8 +11,10 @@ from lookalike.encoders import Encoder
 from lookalike.errors import TrainingError
 from lookalike.losses import Loss, NormalizedSoftmaxLoss
 from lookalike.training import TrainingSettings
-from lookalike.training.fit import BLENDS, Fit, Row, TrainingItems, fit
+from lookalike.training.best import Fit, Row
+from lookalike.training.fit import BLENDS, fit
 from lookalike.training.inputs import FeatureInputs
+from lookalike.training.items import TrainingItems
 
 SETTINGS = TrainingSettings(epochs=3, classes_per_batch=3, images_per_class=4)
 
@@ -43,13 +45,12 @@ def run(
     """Fit with scripted validation scores; also the head's weights as they were at each score."""
     seen: list[torch.Tensor] = []
 
-    def score() -> float:
-        assert scores is not None
+    def judge() -> Row:
         seen.append(weights_of(encoder))
-        return next(scores)
+        return {"validation": next(scores) if scores else None}
 
     loss = loss or NormalizedSoftmaxLoss(3, 4)
-    return fit(encoder, loss, items, SETTINGS, score if scores else None, lambda row, best: None), seen
+    return fit(encoder, loss, items, SETTINGS, judge, lambda row, best: None), seen
 
 
 @pytest.mark.parametrize("best", range(1 + 3 + len(BLENDS)))
@@ -121,7 +122,7 @@ def test_ctrl_c_leaves_the_best_weights_so_far(encoder: Encoder, items: Training
 
     scores = iter([0.1, 0.9, 0.5])
     with pytest.raises(KeyboardInterrupt):
-        fit(encoder, NormalizedSoftmaxLoss(3, 4), items, SETTINGS, lambda: next(scores), stop_after_two)
+        fit(encoder, NormalizedSoftmaxLoss(3, 4), items, SETTINGS, lambda: {"validation": next(scores)}, stop_after_two)
     assert torch.equal(weights_of(encoder), kept[1])
     assert not torch.equal(kept[2], kept[1])
 

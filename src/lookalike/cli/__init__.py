@@ -5,7 +5,22 @@ import sys
 
 import typer
 
-from lookalike.cli import check, compare, demo, describe, duplicates, embed, evaluate, index, search, serve, train, tune
+from lookalike.cli import (
+    check,
+    compare,
+    demo,
+    describe,
+    download,
+    duplicates,
+    embed,
+    evaluate,
+    index,
+    reproduce,
+    search,
+    serve,
+    train,
+    tune,
+)
 from lookalike.errors import LookalikeError
 from lookalike.progress import console
 
@@ -20,12 +35,14 @@ app = typer.Typer(
 )
 # In the order of the pipeline, as --help shows them.
 app.command("demo")(demo.demo)
+app.command("download")(download.download)
 app.command("check")(check.check)
 app.command("describe")(describe.describe)
 app.command("train")(train.train)
 app.command("tune")(tune.tune)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
+app.command("reproduce")(reproduce.reproduce)
 app.command("embed")(embed.embed)
 app.command("index")(index.index)
 app.command("search")(search.search)
@@ -41,6 +58,8 @@ def main() -> None:
     try:
         app()
     except LookalikeError as error:
+        if error.is_told is not None:  # else of several processes the first one speaks
+            console.quiet = error.is_told
         console.print(f"Error: {error}", markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:

@@ -10,7 +10,9 @@ if TYPE_CHECKING:
 
 CatalogArgument = Annotated[
     Path,
-    typer.Argument(help="A folder of folders of pictures, or a CSV, TSV, Parquet or JSONL file.", show_default=False),
+    typer.Argument(
+        help="A folder of folders of pictures, a CSV, TSV, Parquet or JSONL file, or cub200:FOLDER.", show_default=False
+    ),
 ]
 RunOption = Annotated[Path, typer.Option("--run", help="The run directory that train made.", show_default=False)]
 ItemId = Annotated[str | None, typer.Option("--item-id", help="Column with the item ids; row_number counts the rows.")]

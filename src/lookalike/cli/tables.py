@@ -30,7 +30,8 @@ def print_run(run: "Run") -> None:
         print(_words_line(run.metrics["words"]))
     best = run.metrics["best"]
     blend = f", {100 * best['blend']:.0f} % of it blended into the start" if "blend" in best else ""
-    print(f"kept: epoch {best['epoch']}{blend}; everything is in {run.directory}")
+    average = ", the average of the weights" if "average" in best else ""
+    print(f"kept: epoch {best['epoch']}{average}{blend}; everything is in {run.directory}")
 
 
 def print_metrics(results: Mapping[str, Mapping[str, Metrics]]) -> None:
@@ -72,10 +73,7 @@ def print_comparison(comparison: "Comparison") -> None:
     if not lines:
         print("Nothing could be judged: no test class has two pictures, so no query has anything to find.")
         return
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    lines.insert(1, ["-" * width for width in widths])
-    for line in lines:
-        print("| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |")
+    print_markdown(lines)
     seeds = ", ".join(map(str, comparison.seeds))
     if single:
         print(f"\npercent; a single seed ({seeds}) gives no interval: give several to see what is more than chance")
@@ -87,13 +85,22 @@ def print_comparison(comparison: "Comparison") -> None:
         )
 
 
+def print_markdown(lines: list[list[str]]) -> None:
+    """A Markdown table of which the first line is the heading, on stdout."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in (lines[0], ["-" * width for width in widths], *lines[1:]):
+        print("| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |")
+
+
 def print_match(match: "Match") -> None:
     """One match in one line, on stdout."""
     # The text comes last: it is long, and what it says is often in the other columns.
     known = sorted(match.attributes.items(), key=lambda attribute: attribute[0] == "text")
     about = ", ".join(f"{name} {value}" for name, value in known if value is not None)
+    likely = "" if match.probability is None else f"  {100 * match.probability:3.0f} %"
     # One line each; --json of the search command has everything.
-    print(shorten(f"{match.rank:>3}  {match.score:.4f}  {match.item_id}  {about}", LINE_WIDTH, placeholder=" ..."))
+    line = f"{match.rank:>3}  {match.score:.4f}{likely}  {match.item_id}  {about}"
+    print(shorten(line, LINE_WIDTH, placeholder=" ..."))
 
 
 def _words_line(figures: Metrics) -> str:

@@ -8,6 +8,7 @@ import typer
 
 from lookalike.cli import options
 from lookalike.errors import RecipeError
+from lookalike.progress import SPEAKS
 
 if TYPE_CHECKING:
     from lookalike.recipes import Recipe
@@ -22,6 +23,9 @@ def train(
     run: Annotated[Path | None, typer.Option("--run", help="Directory of the run; runs/<time> if not given.")] = None,
     weights: Weights = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of everything drawn at random.")] = None,
+    feedback: Annotated[
+        Path | None, typer.Option("--feedback", help="Thumbs up and down that lookalike serve --feedback kept.")
+    ] = None,
     setting: Setting = None,
     item_id: options.ItemId = None,
     image: options.Image = None,
@@ -32,14 +36,20 @@ def train(
 ) -> None:
     """Train an encoder and judge it on classes it has never seen, beside the frozen backbone.
 
+    A run that was stopped (Ctrl-C, a crash, the power) is gone on with by the same command with its --run, and ends
+    with the same weights.
+
     \b
     lookalike train --catalog products.parquet
     lookalike train fine_tune --catalog products.csv --image file --label product --run runs/first
     lookalike train --catalog pictures/ --set loss.name=triplet --set training.epochs=10
+    lookalike train --catalog pictures/ --run runs/watched --set 'training.trackers=["tensorboard"]'
+    torchrun --nproc-per-node 4 -m -- lookalike train fine_tune --catalog products.parquet --run runs/first
     """
     settings = parse_settings(setting or [])
     settings |= {"encoder.weights": weights} if weights is not None else {}
     settings |= {"training.seed": seed} if seed is not None else {}
+    settings |= {"training.feedback": str(feedback)} if feedback is not None else {}
     chosen = load_recipe(recipe, settings)
     data = options.read_catalog(
         catalog, item_id=item_id, image=image, label=label, text=text, domain=domain, split=split
@@ -47,7 +57,9 @@ def train(
     from lookalike.cli.tables import print_run
     from lookalike.recipes import train as run_training
 
-    print_run(run_training(chosen, data, run))
+    finished = run_training(chosen, data, run)
+    if SPEAKS:
+        print_run(finished)
 
 
 def load_recipe(name: str, settings: dict[str, Any]) -> "Recipe":

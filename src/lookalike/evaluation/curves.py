@@ -31,13 +31,13 @@ def training_curves(history: Sequence[Mapping[str, Any]], best: Mapping[str, Any
 
     Args:
         history: the rows of history.jsonl: "epoch", "validation" (may be None), "terms" of the loss; and those of
-            blends of the first and last weights, with their "blend".
+            the average of the weights, with its "average", and of blends of the first and last, with their "blend".
         best: the row that was kept.
 
     Returns:
         Of each curve the points [epoch, value], those that are finite; blends as [share, validation].
     """
-    epochs = [row for row in history if "blend" not in row]
+    epochs = [row for row in history if not row.keys() & {"blend", "average"}]
     names = sorted({name for row in epochs for name in row.get("terms", {})})
     terms = {
         name: [[row["epoch"], row["terms"][name]] for row in epochs if name in row.get("terms", {})] for name in names
@@ -45,8 +45,9 @@ def training_curves(history: Sequence[Mapping[str, Any]], best: Mapping[str, Any
     return {
         "validation": _finite([[row["epoch"], row["validation"]] for row in epochs if row["validation"] is not None]),
         "terms": {name: _finite(points) for name, points in terms.items()},
+        "averages": [[row["epoch"], row["validation"]] for row in history if "average" in row],
         "blends": [[row["blend"], row["validation"]] for row in history if "blend" in row],
-        "best": {"epoch": best["epoch"], "validation": best["validation"], "blend": best.get("blend")},
+        "best": {key: best.get(key) for key in ("epoch", "validation", "blend", "average")},
     }
 
 

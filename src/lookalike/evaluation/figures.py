@@ -59,7 +59,8 @@ def neighbor_sheet(catalog: Catalog, rows: Sequence[Row], size_px: int = 96, gap
     for line, row in enumerate(rows):
         colors = [QUERY, *(RIGHT if right else WRONG for right in row.right)]
         for place, (item, color) in enumerate(zip([row.query, *row.neighbors], colors, strict=True)):
-            tile = ImageOps.expand(ImageOps.pad(catalog.image(item), (size_px, size_px), color="white"), 3, color)
+            fitted = ImageOps.pad(catalog.image(item, size_px), (size_px, size_px), color="white")
+            tile = ImageOps.expand(fitted, 3, color)
             # The query stands apart from what was found.
             left = place * step + (2 * gap_px if place else 0)
             sheet.paste(tile, (left + gap_px - 3, line * step + gap_px - 3))

@@ -13,9 +13,19 @@ from torch import nn
 
 from lookalike.catalog import Catalog
 from lookalike.encoders import Encoder
-from lookalike.encoders.backbones import default_input, has_fixed_input
+from lookalike.encoders.backbones import own_input
 from lookalike.errors import EncoderError, ImageError, LossInputError, RecipeError, did_you_mean
-from lookalike.losses import LOSSES, REGULARIZERS, Loss, Proxies, SimilarityPreservation, WeightedSum, from_pml
+from lookalike.losses import (
+    LOSSES,
+    REGULARIZERS,
+    CrossBatchMemory,
+    Loss,
+    Proxies,
+    SimilarityPreservation,
+    WeightedSum,
+    from_pml,
+)
+from lookalike.losses.memory import compares_items
 from lookalike.progress import note
 from lookalike.recipes.recipe import EncoderSettings, LossSettings, Recipe
 
@@ -33,13 +43,17 @@ def with_image_size(recipe: Recipe, catalog: Catalog) -> Recipe:
     """The recipe with its image size settled: small pictures are not enlarged for nothing."""
     if recipe.encoder.image_size:
         return recipe
-    own, _, _ = default_input(recipe.encoder.backbone)
-    if has_fixed_input(recipe.encoder.backbone):
-        return recipe.override({"encoder.image_size": own})
+    own = own_input(recipe.encoder.backbone)
+    if own.is_fixed:
+        return recipe.override({"encoder.image_size": own.size})
+    return recipe.override({"encoder.image_size": min(own.size, max(SMALLEST, typical_px(catalog) or own.size))})
+
+
+def typical_px(catalog: Catalog) -> int | None:
+    """The median of the longer sides of some pictures, up to a multiple of 32; None if none can be read."""
     rows = np.linspace(0, len(catalog) - 1, min(SAMPLED, len(catalog))).astype(int)
     longer = [side for row in rows.tolist() if (side := _longer_side(catalog, row))]
-    wanted = -(-int(np.median(longer)) // 32) * 32 if longer else own
-    return recipe.override({"encoder.image_size": min(own, max(SMALLEST, wanted))})
+    return -(-int(np.median(longer)) // 32) * 32 if longer else None
 
 
 def _longer_side(catalog: Catalog, row: int) -> int | None:
@@ -59,6 +73,9 @@ def build_encoder(settings: EncoderSettings) -> Encoder:
         image_size=settings.image_size or None,
         pooling=settings.pooling or None,
         fit=settings.fit,
+        crop_share=settings.crop_share or None,
+        head_norm=settings.head_norm,
+        freeze_patch_embedding=settings.freeze_patch_embedding,
     )
 
 
@@ -95,6 +112,9 @@ def build_loss(
         name.removeprefix(PML): (weight, _build_part(name, arguments, num_classes, dim, proxies, text))
         for name, (weight, arguments) in _parts(settings).items()
     }
+    if settings.memory.size:
+        name = settings.name.removeprefix(PML)
+        parts[name] = (1.0, CrossBatchMemory(parts[name][1], **settings.memory.model_dump()))
     if keep_similarities:
         parts["kept"] = (keep_similarities, SimilarityPreservation())
     return WeightedSum(parts) if len(parts) > 1 else parts[settings.name.removeprefix(PML)][1]
@@ -131,6 +151,13 @@ def _parts(settings: LossSettings) -> dict[str, tuple[float, dict[str, Any]]]:
 def check_loss_settings(settings: LossSettings, where: str) -> None:
     """Refuse an unknown loss, an argument its constructor does not have, and a value of another type."""
     _check_part(settings.name, settings.arguments, LOSSES, f"{where}: loss", f"{where}: there is no loss")
+    if settings.memory.size and settings.name.startswith(PML):
+        raise RecipeError(f"{where}: loss.memory is for our losses: set loss.memory_size = {settings.memory.size}")
+    if settings.memory.size and not compares_items(LOSSES[settings.name]):
+        raise RecipeError(
+            f"{where}: loss.memory is of no use to {settings.name}, which does not compare items: take loss.name = "
+            f"{' or '.join(repr(name) for name, loss in LOSSES.items() if compares_items(loss))}, or leave it out"
+        )
     for name, part in settings.plus.items():
         if name == settings.name:
             raise RecipeError(f"{where}: loss.plus.{name} is the loss itself: remove it")

@@ -13,8 +13,9 @@ from lookalike.errors import RecipeError, TrainingError
 from lookalike.evaluation.seeds import Compared, compare_over_seeds
 from lookalike.files import write_text
 from lookalike.recipes.compare_report import report_comparison
+from lookalike.recipes.identity import catalog_digest
 from lookalike.recipes.recipe import Recipe
-from lookalike.recipes.series import Planned, catalog_digest, claimed, run_directory
+from lookalike.recipes.series import Planned, claimed, run_directory
 from lookalike.recipes.workers import finish
 from lookalike.training.run import REPORT
 
@@ -134,7 +135,7 @@ def _gathered(
     planned: Mapping[tuple[str, str, int], Planned],
     failed: dict[Path, str],
 ) -> Comparison:
-    frozen = _frozen_rows(recipes)
+    frozen = frozen_rows(recipes)
     order = {row: place for place, row in enumerate([*dict.fromkeys(frozen.values()), *recipes])}
     values: dict[str, dict[str, dict[str, dict[str, dict[int, float]]]]] = {}
     seconds: dict[str, dict[str, list[float]]] = {}
@@ -169,10 +170,9 @@ def _gathered(
     return Comparison(recipes, seeds, figures, medians, reasons)
 
 
-def _frozen_rows(recipes: Mapping[str, Recipe]) -> dict[str, str]:
+def frozen_rows(recipes: Mapping[str, Recipe]) -> dict[str, str]:
     """The row of each recipe's frozen backbone: one for all that begin with the same."""
-    # The length of an embedding is the head's.
-    backbones = {row: recipe.encoder.model_copy(update={"dim": 1}) for row, recipe in recipes.items()}
+    backbones = {row: recipe.encoder.of_backbone for row, recipe in recipes.items()}
     first = {backbone: row for row, backbone in reversed(backbones.items())}
     if len(first) == 1:
         return dict.fromkeys(recipes, FROZEN)

@@ -1,4 +1,4 @@
-"""How good a run is: on validation classes while it trains, on test classes once in the end."""
+"""How good a run is: on test classes, once, in the end."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from lookalike.evaluation.protocol import judge_all
 from lookalike.evaluation.report import parts_of, write_report
 from lookalike.recipes.data import RunData
 from lookalike.recipes.recipe import Recipe
-from lookalike.training.fit import Fit, Row
+from lookalike.training.best import Fit, Row
 
 
 @dataclass(frozen=True)
@@ -31,17 +31,10 @@ class Judged:
 NOT_JUDGED = Judged([], {}, {}, np.empty((0, 0), np.float32))
 
 
-def validation_score(recipe: Recipe, data: RunData, encoder: Encoder, protocols: list[Protocol]) -> float:
-    """Recall@1 over all queries of all protocols, in [0, 1]."""
-    embeddings = _embeddings(recipe, data, encoder, protocols)
-    results = judge_all(protocols, embeddings, data.labels, k=[1]).values()
-    return float(np.mean(np.concatenate([result.values("recall_at_1") for result in results])))
-
-
 def judge(recipe: Recipe, data: RunData, encoder: Encoder) -> Judged:
     """The test figures."""
     protocols = data.test_protocols()
-    embeddings = _embeddings(recipe, data, encoder, protocols)
+    embeddings = embed_for(protocols, recipe, data, encoder)
     frozen, trained = (judge_all(protocols, x, data.labels, recipe.evaluation.k) for x in (data.features, embeddings))
     return Judged(protocols, frozen, trained, embeddings)
 
@@ -96,7 +89,7 @@ def report(
     write_report(path, data.catalog.name, sentences, results, parts)
 
 
-def _embeddings(recipe: Recipe, data: RunData, encoder: Encoder, protocols: list[Protocol]) -> np.ndarray:
+def embed_for(protocols: list[Protocol], recipe: Recipe, data: RunData, encoder: Encoder) -> np.ndarray:
     """Embeddings [N, D] of the rows these protocols look at; rows of NaN elsewhere."""
     embeddings = np.full((len(data.labels), encoder.dim), np.nan, dtype=np.float32)
     rows = np.unique(np.concatenate([np.empty(0, np.int64), *(protocol.rows for protocol in protocols)]))

@@ -32,10 +32,21 @@ class EncoderSettings(_Part):
     weights: str = ""
     #: Side of the square input in pixels; 0: the backbone's own, or less where the catalog's pictures are smaller.
     image_size: NonNegativeInt = 0
-    #: avg, max, avgmax, catavgmax or token; empty: the backbone's own.
+    #: avg, max, avgmax, catavgmax, gem, token or attention; empty: the backbone's own.
     pooling: str = ""
     fit: Literal["squash", "crop", "pad"] = "pad"
+    #: Of fit = "crop": share of the shorter side that is kept; 0: the backbone's own.
+    crop_share: float = Field(default=0, ge=0, le=1)
     dim: PositiveInt = 512
+    #: Whether the head begins with a LayerNorm.
+    head_norm: bool = True
+    #: Leave the first layer of a transformer as it is when the backbone is tuned.
+    freeze_patch_embedding: bool = False
+
+    @property
+    def of_backbone(self) -> "EncoderSettings":
+        """The same for all encoders that begin with the same features."""
+        return self.model_copy(update={"dim": 1, "head_norm": True, "freeze_patch_embedding": False})
 
 
 class TextSettings(_Part):
@@ -79,10 +90,20 @@ class PlusSettings(_Open):
     weight: float = Field(default=1.0, ge=0, allow_inf_nan=False)
 
 
+class MemorySettings(_Part):
+    """The `[loss.memory]` part: a loss that compares items is given those of earlier batches too."""
+
+    #: How many items are remembered; 0: none.
+    size: NonNegativeInt = 0
+    #: Steps before anything is remembered: 1,000 for a backbone that begins from nothing.
+    after_steps: NonNegativeInt = 0
+
+
 class LossSettings(_Open):
-    """The `[loss]` part: a name, the arguments of that loss's constructor, and what is added to it."""
+    """The `[loss]` part: a name, the arguments of that loss's constructor, its memory, and what is added to it."""
 
     name: str = "normalized_softmax"
+    memory: MemorySettings = MemorySettings()
     plus: dict[str, PlusSettings] = {}
 
     @field_validator("plus", mode="before")
@@ -190,7 +211,8 @@ class Recipe(_Part):
 
 def shipped_names() -> list[str]:
     """Names of the recipes that ship with the package."""
-    return sorted(file.stem for file in SHIPPED.glob("*.toml"))
+    files = [*SHIPPED.glob("*.toml"), *SHIPPED.glob("papers/*.toml")]
+    return sorted(file.relative_to(SHIPPED).with_suffix("").as_posix() for file in files)
 
 
 def _explain(error: ValidationError) -> str:

@@ -2,7 +2,6 @@
 
 import fcntl
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -12,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from lookalike.catalog import Catalog
-from lookalike.catalog.images import describe_source
 from lookalike.errors import LookalikeError, TrainingError
 from lookalike.files import sha256
 from lookalike.recipes.recipe import Recipe
 from lookalike.recipes.train import train
-from lookalike.training.run import METRICS
+from lookalike.training.run import METRICS, is_unfinished
 
 LOCK = ".lock"
 #: Characters of a name in the name of a directory.
@@ -42,8 +40,9 @@ class Planned:
         return found
 
     def run(self, catalog: Catalog) -> str | None:
-        """Do it, from the beginning; returns why it could not be done."""
-        shutil.rmtree(self.directory, ignore_errors=True)
+        """Do it, or go on with it; returns why it could not be done."""
+        if not is_unfinished(self.directory):
+            shutil.rmtree(self.directory, ignore_errors=True)
         try:
             train(self.recipe, catalog, self.directory)
         except LookalikeError as error:
@@ -56,28 +55,6 @@ def run_directory(parent: Path, name: str, recipe: Recipe, catalog_digest: str) 
     digest = sha256(recipe.model_dump_json().encode(), catalog_digest.encode())[:8]
     plain = re.sub(r"[^\w.=+]+", "-", name)[:LONGEST_NAME]
     return parent / f"{plain}-{digest}"
-
-
-def catalog_digest(catalog: Catalog) -> str:
-    """Of every column; of a picture that is a file, its path, size and time count, not its content."""
-    columns = []
-    for name in sorted(catalog.table.column_names):
-        values = catalog.table.column(name)
-        if name == "image":
-            columns.append(sha256(*(_picture_state(scalar.as_py()) for scalar in values)))
-        else:
-            columns.append(sha256(name.encode(), json.dumps(values.to_pylist(), default=str).encode()))
-    return sha256(*(column.encode() for column in columns))
-
-
-def _picture_state(source: bytes | str) -> bytes:
-    if isinstance(source, bytes):
-        return source
-    try:
-        found = os.stat(source)
-    except (OSError, ValueError):
-        return describe_source(source).encode()
-    return f"{source} {found.st_size} {found.st_mtime_ns}".encode()
 
 
 @contextmanager

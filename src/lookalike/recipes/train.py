@@ -1,34 +1,61 @@
 """A whole run: read, begin at the frozen backbone, fit, judge both on unseen classes, save."""
 
 import datetime
-import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 from lookalike.catalog import Catalog
-from lookalike.catalog.batches import ClassBatches
-from lookalike.encoders import Augmentation, Encoder
+from lookalike.encoders import Encoder
 from lookalike.errors import TrainingError
+from lookalike.files import sha256
 from lookalike.losses import Loss, Proxies
 from lookalike.losses.lines import Lines
 from lookalike.progress import note
 from lookalike.recipes.build import build_encoder, build_loss, with_image_size
-from lookalike.recipes.data import RunData, labeled_items, prepare
+from lookalike.recipes.calibration import fit_calibration
+from lookalike.recipes.data import LabeledItems, RunData, labeled_items, prepare
+from lookalike.recipes.feedback import read_feedback, with_feedback
 from lookalike.recipes.geometry import geometry_of
-from lookalike.recipes.judge import NOT_JUDGED, embed_rows, judge, metrics_of, report, validation_score
+from lookalike.recipes.identity import identity_of
+from lookalike.recipes.inputs import build_batches, build_inputs, check_inputs
+from lookalike.recipes.judge import NOT_JUDGED, embed_rows, judge, metrics_of, report
 from lookalike.recipes.recipe import Recipe
+from lookalike.recipes.validation import Validation
 from lookalike.recipes.words import fit_words
 from lookalike.side import SideVectors, describe_items, make_text_encoder, texts_of
-from lookalike.training.fit import Fit, Row, TrainingItems, fit
-from lookalike.training.inputs import FeatureInputs, Inputs, PictureInputs
-from lookalike.training.run import ENCODER, RECIPE, REPORT, Run, append_history, begin, write_metrics
+from lookalike.training.best import Fit, Row
+from lookalike.training.distributed import check_same, first_then_all, from_first, joined, local_device, rank
+from lookalike.training.fit import fit
+from lookalike.training.forward import check_forward
+from lookalike.training.items import TrainingItems
+from lookalike.training.resume import Checkpoints
+from lookalike.training.run import (
+    CHECKPOINTS,
+    ENCODER,
+    PANELS,
+    RECIPE,
+    REPORT,
+    Run,
+    append_history,
+    begun,
+    finish,
+    write_history,
+    write_identity,
+)
+from lookalike.training.trackers import KINDS, check_trackers, tracked
+
+#: Panels of a run, about: each takes the time to read some pictures.
+NUM_PANELS = 10
 
 
+@joined()
 def train(
     recipe: Recipe,
     catalog: Catalog | str | Path,
@@ -38,11 +65,17 @@ def train(
 ) -> Run:
     """Train an encoder on a catalog and judge it on classes it has never seen, beside the frozen backbone.
 
+    A run that was stopped, in whatever way, is gone on with by the same call. On a CPU it ends with the same weights,
+    to the bit, as one that was not.
+
+    Started by torchrun it is one run in several processes, to rounding the same as in one. All return it; the words
+    of its encoder are with the first, and in the directory.
+
     Args:
         recipe: all settings.
         catalog: with labels; its split column (train / validation / test) is used if there is one, else classes are
             held out by the recipe's shares.
-        directory: of the run; `runs/<time>` by default. Must be empty or new.
+        directory: of the run; `runs/<time>` by default. Must be empty, new, or hold this run, not finished.
         judge_test: without it the test classes are left alone, for whoever chooses between runs: no test figures, no
             report, and no search by words, which would be judged on them.
 
@@ -50,44 +83,66 @@ def train(
         LookalikeError: something the user can mend: the catalog, a setting, weights, or a loss that is not finite.
         KeyboardInterrupt: the run was stopped; its directory holds the best encoder so far.
     """
-    started = time.monotonic()
     catalog = catalog if isinstance(catalog, Catalog) else Catalog.read(catalog)
-    directory = Path(directory or Path("runs") / datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S"))
+    directory = from_first(lambda: Path(directory or Path("runs") / f"{datetime.datetime.now():%Y-%m-%d-%H%M%S}"))
     recipe = with_image_size(recipe, catalog)
     items = labeled_items(recipe, catalog)
+    check_inputs(recipe, items.catalog)
+    check_trackers(recipe.training.trackers)
+    if recipe.training.feedback:
+        read_feedback(recipe.training.feedback)
     torch.manual_seed(recipe.training.seed)
     encoder = build_encoder(recipe.encoder).to(_device(recipe.training.device))
-    begin(directory)
+    check_forward(encoder, recipe.training)
+    identity = identity_of(recipe, catalog, encoder, judge_test=judge_test)
+    with ExitStack() as held:
+        from_first(lambda: held.enter_context(begun(directory, identity)))
+        return _run(recipe, items, encoder, directory, identity)
 
-    data = prepare(recipe, items, encoder)
-    encoder.head.fit_geometry(torch.from_numpy(data.features[data.training]))
+
+def _run(recipe: Recipe, items: LabeledItems, encoder: Encoder, directory: Path, identity: dict[str, Any]) -> Run:
+    checkpoints = Checkpoints(directory / CHECKPOINTS, recipe.training.checkpoint_minutes)
+    data = first_then_all(partial(prepare, recipe, items, encoder))
+    check_same(sha256(data.training_labels.tobytes()), "the classes made from the descriptions")
+    if recipe.training.start == "geometry":
+        encoder.head.fit_geometry(torch.from_numpy(data.features[data.training]))
     start = encoder.embed_feature_array(data.features[data.training])
     # Asked for only where a loss takes text, and made once: a text encoder may be trained for them.
-    side_vectors = cache(partial(_side_vectors, recipe, data))
+    side_vectors = cache(partial(from_first, partial(_side_vectors, recipe, data)))
     loss = _loss(recipe, data, start, side_vectors)
     batches = _items(recipe, data, encoder, loss, start, side_vectors)
-    recipe.save(directory / RECIPE)  # nothing is left behind by what was refused so far
-    result = _fit(recipe, data, encoder, loss, batches, directory)
-    words = fit_words(recipe, data, encoder) if judge_test else None
-    encoder.save(directory / ENCODER)
-    judged = judge(recipe, data, encoder) if judge_test else NOT_JUDGED
-    metrics = metrics_of(recipe, data, encoder, result, judged) | {"seconds": round(time.monotonic() - started, 1)}
-    metrics |= {"words": words} if words else {}
-    metrics |= {"weak_labels": items.weak.to_dict()} if items.weak else {}
-    write_metrics(directory, metrics)
-    if judged.protocols:
-        shape = geometry_of(loss, lambda: embed_rows(recipe, data, encoder, data.training), data.training_labels)
-        report(directory / REPORT, data, judged, metrics, result.history, shape)
-    return Run(directory, encoder, metrics)
+    if recipe.training.feedback:
+        loss, batches = with_feedback(recipe, data.training_catalog, loss, batches)
+    if rank() == 0:
+        write_identity(directory, identity)  # nothing is left behind by what was refused so far
+        recipe.save(directory / RECIPE)
+    result = _fit(recipe, data, encoder, loss, batches, directory, checkpoints)
+
+    def finished() -> dict[str, Any]:
+        words = fit_words(recipe, data, encoder) if identity["judge_test"] else None
+        calibration = fit_calibration(recipe, data, encoder) if identity["judge_test"] else None
+        encoder.save(directory / ENCODER)
+        judged = judge(recipe, data, encoder) if identity["judge_test"] else NOT_JUDGED
+        metrics = metrics_of(recipe, data, encoder, result, judged) | {"seconds": round(checkpoints.seconds, 1)}
+        metrics |= {"words": words} if words else {}
+        metrics |= {"calibration": calibration} if calibration else {}
+        metrics |= {"weak_labels": items.weak.to_dict()} if items.weak else {}
+        if judged.protocols:
+            shape = geometry_of(loss, lambda: embed_rows(recipe, data, encoder, data.training), data.training_labels)
+            report(directory / REPORT, data, judged, metrics, result.history, shape)
+        finish(directory, metrics)
+        return metrics
+
+    return Run(directory, encoder, from_first(finished))
 
 
 def _device(name: str) -> torch.device:
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        return torch.device(next(kind for kind, there in available.items() if there))
+        name = next(kind for kind, there in available.items() if there)
     if not available[name]:
         raise TrainingError(f"training.device = {name!r}: there is none here; take 'auto' or 'cpu'")
-    return torch.device(name)
+    return local_device(name)
 
 
 def _loss(recipe: Recipe, data: RunData, start: np.ndarray, side_vectors: Callable[[], SideVectors]) -> Loss:
@@ -107,7 +162,7 @@ def _loss(recipe: Recipe, data: RunData, start: np.ndarray, side_vectors: Callab
             f"{recipe.loss.name} compares pictures of one class, and here no batch has two of one: give more pictures "
             "per class (and training.images_per_class of at least 2), or take loss.name = 'normalized_softmax'"
         )
-    for proxies in tables:
+    for proxies in tables if recipe.training.start == "geometry" else ():
         # Else the first steps would pull the geometry to wherever chance put the proxies.
         proxies.start_at(_class_means(start, labels))
     for module in loss.modules():
@@ -135,30 +190,47 @@ def _items(
     start: np.ndarray,
     side_vectors: Callable[[], SideVectors],
 ) -> TrainingItems:
-    settings = recipe.training
     of_items = side_vectors().scaled(recipe.text.scaling).vectors if "side_vectors" in loss.inputs else None
-    inputs: Inputs = FeatureInputs(data.features[data.training])
-    if settings.tune_backbone:
-        augmentation = Augmentation(settings.min_crop, flip=settings.flip)
-        inputs = PictureInputs(data.training_catalog, encoder.preprocessing, augmentation, settings.seed)
-    domains = data.training_catalog.column("domain") if "domain" in data.catalog else None
-    batches = ClassBatches(
-        data.training_labels, settings.classes_per_batch, settings.images_per_class, settings.seed, domains
-    )
-    return TrainingItems(inputs, batches, data.training_labels, of_items, start)
+    batches = build_batches(recipe, data, loss, side_vectors)
+    inputs = first_then_all(partial(build_inputs, recipe, data, encoder))
+    item_ids = data.training_catalog.column("item_id")
+    return TrainingItems(inputs, batches, data.training_labels, of_items, start, item_ids)
 
 
-def _fit(recipe: Recipe, data: RunData, encoder: Encoder, loss: Loss, items: TrainingItems, directory: Path) -> Fit:
-    protocols = data.validation_protocols()
+def _fit(
+    recipe: Recipe,
+    data: RunData,
+    encoder: Encoder,
+    loss: Loss,
+    items: TrainingItems,
+    directory: Path,
+    checkpoints: Checkpoints,
+) -> Fit:
+    validation = Validation(recipe, data, encoder)
+    drawn_every = -(-recipe.training.epochs // NUM_PANELS)
+    start = first_then_all(checkpoints.last)
+    history = start["result"]["history"] if start else []
+    if rank() == 0:
+        write_history(directory, history)
+
+    def panel_of(row: Row) -> Path:
+        kind = next((f"_{kind}" for kind in KINDS if kind in row), "")  # of these none is drawn
+        return directory / PANELS / f"epoch_{row['epoch']:03d}{kind}.jpg"
 
     def on_epoch(row: Row, is_best: bool) -> None:
         append_history(directory, row)
         if is_best:  # so that a run stopped in any way leaves a usable encoder
             encoder.save(directory / ENCODER)
+        if row["epoch"] % drawn_every == 0 and row.keys().isdisjoint(KINDS):
+            validation.draw(panel_of(row))
+        tell(row)
 
-    score = (lambda: validation_score(recipe, data, encoder, protocols)) if protocols else None
     try:
-        return fit(encoder, loss, items, recipe.training, score, on_epoch)
+        with tracked(recipe.training.trackers if rank() == 0 else [], directory, history, panel_of) as tell:
+            return fit(encoder, loss, items, recipe.training, validation, on_epoch, checkpoints, start)
     except KeyboardInterrupt:
-        note(f"stopped; {directory} holds the best weights so far: lookalike evaluate CATALOG --run {directory}")
+        note(
+            f"stopped; the same command with --run {directory} goes on from here. It holds the best weights so far: "
+            f"lookalike evaluate CATALOG --run {directory}"
+        )
         raise

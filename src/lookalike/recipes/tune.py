@@ -12,8 +12,9 @@ from lookalike.catalog import Catalog
 from lookalike.errors import CatalogError, LossInputError, RecipeError, TrainingError
 from lookalike.files import write_text
 from lookalike.progress import progress_bar
+from lookalike.recipes.identity import catalog_digest
 from lookalike.recipes.recipe import Recipe
-from lookalike.recipes.series import LOCK, catalog_digest, claimed
+from lookalike.recipes.series import LOCK, claimed
 from lookalike.recipes.train import train
 from lookalike.training.run import METRICS, Run
 

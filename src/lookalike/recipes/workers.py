@@ -79,7 +79,7 @@ def _features_key(run: Planned) -> tuple[object, ...]:
     """Runs of one key have the same frozen features; a backbone without weights is drawn by the seed."""
     settings = run.recipe.encoder
     drawn = not (settings.pretrained or settings.weights)
-    return run.catalog, settings.model_copy(update={"dim": 1}), run.recipe.training.seed if drawn else None
+    return run.catalog, settings.of_backbone, run.recipe.training.seed if drawn else None
 
 
 def _share(catalogs: Mapping[str, Catalog], folder: Path) -> dict[str, tuple[Path, str]]:
@@ -112,4 +112,7 @@ def _end_with_parent() -> None:
 
 
 def _run(run: Planned) -> str | None:
-    return run.run(_catalogs[run.catalog])
+    try:
+        return run.run(_catalogs[run.catalog])
+    except KeyboardInterrupt:  # the parent ends it, and its state is kept; the pool would give it the next run
+        os._exit(1)

@@ -3,80 +3,32 @@
 import copy
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from lookalike.catalog.batches import ClassBatches
 from lookalike.encoders import Encoder
-from lookalike.errors import TrainingError
 from lookalike.losses import Loss
-from lookalike.progress import progress_bar
-from lookalike.training.batch import Batch
-from lookalike.training.inputs import Inputs
-from lookalike.training.loop import Terms, train_steps
+from lookalike.progress import note, progress_bar
+from lookalike.training.average import WeightAverage
+from lookalike.training.best import Fit, Row
+from lookalike.training.distributed import check_one_process, check_same, from_first, same_everywhere
+from lookalike.training.forward import embed_of, precision_of
+from lookalike.training.items import TrainingItems
+from lookalike.training.loop import train_steps
 from lookalike.training.optimizer import build_optimizer, build_schedule, learning_rates
+from lookalike.training.resume import Checkpoints
+from lookalike.training.safety import Tally, is_collapsed, memory_told, stop_signals, tell_of_collapse
 from lookalike.training.settings import TrainingSettings
+from lookalike.training.shards import make_whole, share_out
+from lookalike.training.state import State, Tree
 
-Row = dict[str, Any]
 #: How much of the trained weights a blend has; the rest is the start's.
 BLENDS = (0.25, 0.5, 0.75)
-
-
-@dataclass
-class Fit:
-    """How a fit went so far; the encoder's best weights are kept here.
-
-    Attributes:
-        history: one row per epoch, epoch 0 being the state before the first step.
-        best: the row whose weights the encoder ends with; its "validation" is None without held-out classes.
-    """
-
-    history: list[Row] = field(default_factory=list)
-    best: Row = field(default_factory=dict)
-    start_state: dict[str, Tensor] = field(default_factory=dict)
-    best_state: dict[str, Tensor] = field(default_factory=dict)
-
-    def add(self, row: Row, encoder: Encoder) -> bool:
-        """Note a row, and keep its weights if they are the best so far (without scores: the latest)."""
-        self.history.append(row)
-        score, best = row["validation"], self.best.get("validation")
-        if score is not None and best is not None and score <= best:
-            return False
-        self.best, self.best_state = row, copy.deepcopy(encoder.state_dict())
-        self.start_state = self.start_state or self.best_state
-        return True
-
-    def restore_best(self, encoder: Encoder) -> None:
-        """Put the best weights back; before the first row there is nothing to put back."""
-        if self.best_state:
-            encoder.load_state_dict(self.best_state)
-
-
-@dataclass(frozen=True)
-class TrainingItems:
-    """What is trained on: inputs and labels by row, and the batches of row numbers."""
-
-    inputs: Inputs
-    batches: ClassBatches
-    labels: np.ndarray
-    side_vectors: np.ndarray | None = None
-    start_embeddings: np.ndarray | None = None
-
-    @property
-    def available(self) -> list[str]:
-        """The batch fields that are there."""
-        return ["labels", *(name for name in ("side_vectors", "start_embeddings") if getattr(self, name) is not None)]
-
-    def epoch(self, number: int, device: torch.device) -> Iterator[Batch]:
-        """The batches of one epoch, on the device."""
-        for rows, inputs in self.inputs.batches(number, self.batches.epoch(number)):
-            fields = {name: torch.from_numpy(getattr(self, name)[rows]).to(device) for name in self.available}
-            yield Batch(inputs.to(device, non_blocking=True), **fields)
+#: Says how good the encoder is now: "validation", higher is better, None without held-out classes; and what else is
+#: to stand in the history.
+Judge = Callable[[], Row]
 
 
 def fit(
@@ -84,121 +36,164 @@ def fit(
     loss: Loss,
     items: TrainingItems,
     settings: TrainingSettings,
-    score: Callable[[], float] | None,
+    judge: Judge,
     on_epoch: Callable[[Row, bool], None],
+    checkpoints: Checkpoints | None = None,
+    start: Tree | None = None,
 ) -> Fit:
     """Train head and loss, and the backbone if the settings say so. The encoder ends with its best weights.
+
+    Of several processes (see `distributed`) all call it, with the same; the first judges, writes and is told.
 
     Args:
         encoder: on its device; changed in place.
         loss: changed in place.
         items: what is trained on.
         settings: how.
-        score: judges the encoder on held-out classes, higher is better; without it the last epoch is kept.
+        judge: judges the encoder on held-out classes; without them the last epoch is kept.
         on_epoch: told after each epoch of its history row, and whether it is the best so far.
+        checkpoints: where the state is kept.
+        start: the state to go on from, of a fit for which all else was the same.
 
     Raises:
-        TrainingError: the loss or a gradient is not finite; the encoder then has its best weights so far.
+        TrainingError: loss or gradient were not finite time and again, or memory was too little.
+        KeyboardInterrupt: it was stopped, at the end of a step, by Ctrl-C or SIGTERM. Whatever ends a fit before its
+            time, the encoder has its best weights so far.
     """
-    result = Fit()
+    state = _begin(encoder, loss.to(encoder.device), items, settings)
+    if start:
+        state.load(start, encoder.device)
+        check_same((state.epoch, state.steps), "the checkpoints")
+        note(f"going on at epoch {state.epoch}, after {state.steps} of its steps")
     try:
-        for row, is_best in _epochs(result, encoder, loss.to(encoder.device), items, settings, score):
-            on_epoch(row, is_best)
-    finally:  # also on Ctrl-C and on a loss that is not finite
-        result.restore_best(encoder)
+        with memory_told(settings), stop_signals() as asked:
+
+            def keep(epoch_ends: bool) -> None:
+                """Write a checkpoint if it is time, or if the fit is to stop here."""
+                if state.tally.is_waiting and not epoch_ends:
+                    return
+                stops, is_due = from_first(lambda: (asked(), checkpoints and checkpoints.is_due(epoch_ends)))
+                if checkpoints and (stops or is_due) and state.tally.in_a_row == 0:
+                    tree = state.dump()
+                    from_first(lambda: checkpoints.write(tree))
+                if stops:
+                    raise KeyboardInterrupt
+
+            for row, is_best in _epochs(state, encoder, items, settings, judge, keep):
+                from_first(partial(on_epoch, row, is_best))
+            if from_first(asked):  # while blends were judged, which begin anew
+                raise KeyboardInterrupt
+        make_whole(loss)
+    finally:
+        state.result.restore_best(state.trained)
         encoder.eval().requires_grad_(False)
-    return result
+    return state.result
+
+
+def _begin(encoder: Encoder, loss: Loss, items: TrainingItems, settings: TrainingSettings) -> State:
+    """Everything as it is before the first step."""
+    steps = len(items.batches)
+    if settings.tune_backbone and not settings.freeze_batchnorm:
+        check_one_process(encoder.backbone)
+    same_everywhere(encoder, loss)
+    share_out(loss, settings.shard_proxies_above)
+    optimizer = build_optimizer(encoder, loss, settings)
+    _, scaler = precision_of(encoder.device, settings)
+    return State(
+        encoder if settings.tune_backbone else encoder.head,
+        loss,
+        WeightAverage(encoder, settings.average_decay) if settings.average_decay else None,
+        optimizer,
+        build_schedule(optimizer, steps * settings.epochs, warmup_steps=min(steps, 50)),
+        scaler,
+        Tally(items.named, steps, encoder.device, scaler.is_enabled()),
+    )
 
 
 def _epochs(
-    result: Fit,
+    state: State,
     encoder: Encoder,
-    loss: Loss,
     items: TrainingItems,
     settings: TrainingSettings,
-    score: Callable[[], float] | None,
+    judge: Judge,
+    keep: Callable[[bool], None],
 ) -> Iterator[tuple[Row, bool]]:
-    device = encoder.device
-    optimizer = build_optimizer(encoder, loss, settings)
-    steps = len(items.batches)
-    schedule = build_schedule(optimizer, steps * settings.epochs, warmup_steps=min(steps, 50))
-    autocast, scaler = _precision(device, settings)
-    embed = encoder if settings.tune_backbone else encoder.embed_features
-    yield _record(result, {"epoch": 0}, encoder, score)
+    device, steps = encoder.device, len(items.batches)
+    autocast, _ = precision_of(device, settings)
+    embed = embed_of(encoder, settings)
+    if not state.result.history:
+        yield _record(state, {"epoch": 0}, judge)
+        keep(True)
     with progress_bar() as bar:
-        task = bar.add_task("training", total=steps * settings.epochs, note="")
-        for epoch in range(1, settings.epochs + 1):
+        done = steps * (state.epoch - 1) + state.steps
+        task = bar.add_task("training", total=steps * settings.epochs, completed=done, note="")
+        for epoch in range(state.epoch, settings.epochs + 1):
             started = time.monotonic()
             _set_modes(encoder, settings, epoch)
-            totals: list[Terms] = []
-            for terms in train_steps(
+            if state.steps == 0:
+                state.tally.begin(epoch)
+            for step in train_steps(
                 embed,
-                loss.train(),
-                items.epoch(epoch, device),
-                optimizer,
-                schedule,
-                scaler,
+                state.loss.train(),
+                items.epoch(epoch, device, state.steps),
+                state.optimizer,
+                state.schedule,
+                state.scaler,
                 available=items.available,
                 autocast=autocast,
                 max_norm=settings.max_gradient_norm,
             ):
-                totals.append(terms)
+                state.tally.add(step)
+                if state.average is not None:
+                    state.average.update_parameters(encoder)
+                state.steps += 1
                 bar.advance(task)
-            row = {"epoch": epoch, "steps": len(totals), "terms": _means(totals, epoch)}
-            row |= {"learning_rates": learning_rates(optimizer), "seconds": round(time.monotonic() - started, 3)}
-            recorded = _record(result, row, encoder, score)
+                keep(False)
+            row = {"epoch": epoch, "steps": state.steps, "terms": state.tally.means(), "skipped": state.tally.skipped}
+            row |= {"learning_rates": learning_rates(state.optimizer), "seconds": round(time.monotonic() - started, 3)}
+            recorded = _record(state, row, judge)
             bar.update(task, completed=steps * epoch, note=_note(row, settings.epochs))
             yield recorded
-    if score is not None:
-        yield from _blends(result, encoder, score)
+            if state.average is not None and row["validation"] is not None:
+                with state.average.swapped_into(encoder):
+                    yield _record(state, {"epoch": epoch, "average": settings.average_decay}, judge)
+            state.epoch, state.steps = epoch + 1, 0
+            keep(True)
+    if state.result.history[0]["validation"] is not None:
+        yield from _blends(state, judge)
 
 
-def _blends(result: Fit, encoder: Encoder, score: Callable[[], float]) -> Iterator[tuple[Row, bool]]:
+def _blends(state: State, judge: Judge) -> Iterator[tuple[Row, bool]]:
     """Judge mixtures of the first and the last weights too.
 
     What training adds for its own classes it takes from others; a mixture often keeps both (Wortsman et al., Robust
     fine-tuning of zero-shot models, CVPR 2022).
     """
-    last = copy.deepcopy(encoder.state_dict())
+    last = copy.deepcopy(state.trained.state_dict())
     for share in BLENDS:
         mixed = {
             name: torch.lerp(first, last[name], share) if first.is_floating_point() else last[name]
-            for name, first in result.start_state.items()
+            for name, first in state.result.start_state.items()
         }
-        encoder.load_state_dict(mixed)
-        yield _record(result, {"epoch": result.history[-1]["epoch"], "blend": share}, encoder, score)
+        state.trained.load_state_dict(mixed)
+        yield _record(state, {"epoch": state.result.history[-1]["epoch"], "blend": share}, judge)
 
 
-def _record(result: Fit, row: Row, encoder: Encoder, score: Callable[[], float] | None) -> tuple[Row, bool]:
-    row["validation"] = None if score is None else score()
-    return row, result.add(row, encoder)
+def _record(state: State, row: Row, judge: Judge) -> tuple[Row, bool]:
+    row |= from_first(judge)
+    if is_collapsed(row) and not any(map(is_collapsed, state.result.history)):
+        tell_of_collapse(row)
+    return row, state.result.add(row, state.trained)
 
 
 def _set_modes(encoder: Encoder, settings: TrainingSettings, epoch: int) -> None:
     tuning = settings.tune_backbone and epoch > settings.warmup_epochs
     encoder.head.train().requires_grad_(True)
-    encoder.backbone.train(tuning).requires_grad_(tuning)
+    encoder.tune_backbone(tuning)
     if settings.freeze_batchnorm:
         for module in encoder.backbone.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.eval()
-
-
-def _precision(
-    device: torch.device, settings: TrainingSettings
-) -> tuple[Callable[[], AbstractContextManager[None]], torch.amp.GradScaler]:
-    """Half precision on a GPU: bfloat16 where it is native, else float16 with a scaler."""
-    if device.type != "cuda" or not settings.half_precision:
-        return nullcontext, torch.amp.GradScaler(enabled=False)
-    dtype = torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    scaler = torch.amp.GradScaler("cuda", enabled=dtype == torch.float16)
-    return lambda: torch.autocast("cuda", dtype), scaler
-
-
-def _means(totals: list[Terms], epoch: int) -> dict[str, float]:
-    if not totals:
-        raise TrainingError(f"epoch {epoch} had no batch; there is nothing to train on")
-    return {name: float(torch.stack([terms[name] for terms in totals]).mean()) for name in totals[0]}
 
 
 def _note(row: Row, epochs: int) -> str:
