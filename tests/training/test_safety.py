@@ -213,6 +213,19 @@ def test_a_collapse_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert "lower learning rates" in said
 
 
+def test_a_blend_that_is_nothing_is_no_collapse(capsys: pytest.CaptureFixture[str]) -> None:
+    torch.manual_seed(0)
+    encoder = Encoder.create("test_resnet", DIM, pretrained=False, image_size=32)
+    settings = settings_of(False, average_decay=0)
+    cosines = iter([0.1] * (1 + settings.epochs) + [0.99] * 3)
+    result = fit(
+        encoder, NormalizedSoftmaxLoss(CLASSES, DIM), make_items(encoder, False), settings,
+        lambda: {"validation": 0.5, "mean_cosine": next(cosines), "effective_rank": 1.6}, lambda row, best: None,
+    )  # fmt: skip
+    assert [row["mean_cosine"] for row in result.history if "blend" in row] == [0.99] * 3
+    assert "collapse" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "error",
     [

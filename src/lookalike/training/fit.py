@@ -181,7 +181,8 @@ def _blends(state: State, judge: Judge) -> Iterator[tuple[Row, bool]]:
 
 def _record(state: State, row: Row, judge: Judge) -> tuple[Row, bool]:
     row |= from_first(judge)
-    if is_collapsed(row) and not any(map(is_collapsed, state.result.history)):
+    # A blend was not trained to what it is, and between a start by chance and a good end there may be nothing.
+    if "blend" not in row and is_collapsed(row) and not any(map(is_collapsed, state.result.history)):
         tell_of_collapse(row)
     return row, state.result.add(row, state.trained)
 
