@@ -160,8 +160,8 @@ def main() -> None:
         "`CustomKNN(CosineSimilarity())`, by default with all neighbors of all queries at once, or with "
         f'`k="max_bin_count"` in batches of {BATCH}. OML: open-metric-learning\'s `batched_knn` of 8 neighbors and '
         "`calc_retrieval_metrics` with cmc, precision and map; it has neither R-precision nor MAP@R; its difference "
-        "is that of Recall@1, in which it counts queries whose class has nothing else as wrong (ours and PML leave them "
-        f"out). The product alone is float32 in blocks of {BATCH} queries.",
+        "is that of Recall@1, in which it counts queries whose class has nothing else as wrong (ours and PML leave "
+        f"them out). The product alone is float32 in blocks of {BATCH} queries.",
         "",
         "| embeddings | who | seconds | to the product | to ours | MB added | difference |",
         "|---|---|--:|--:|--:|--:|--:|",
