@@ -186,3 +186,10 @@ def test_the_client_needs_nothing_of_what_serves() -> None:
     code = "import sys; from lookalike import Client; Client('http://a').close(); print(sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert not [name for name in ("torch", "fastapi", "uvicorn", "lancedb") if f"'{name}'" in loaded]
+
+
+def test_without_its_package_it_says_what_to_install() -> None:
+    program = "import sys; sys.modules['httpx2'] = None; import lookalike; lookalike.Client"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert "lookalike.Client needs httpx2: pip install 'lookalike[client]'" in ended.stderr.splitlines()[-1]

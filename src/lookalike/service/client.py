@@ -11,13 +11,17 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import quote
 
-import httpx2
 from PIL import Image
 
 from lookalike.catalog.images import ImageSource
 from lookalike.errors import ServiceError
 from lookalike.search.match import Match
 from lookalike.service.schemas import About, Added, Answer, Found, Health, Item
+
+try:
+    import httpx2
+except ImportError:
+    raise ServiceError("lookalike.Client needs httpx2: pip install 'lookalike[client]'") from None
 
 #: The longest a refusal may make a client wait before it asks again, in seconds.
 LONGEST_WAIT_S = 30.0
