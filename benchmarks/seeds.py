@@ -26,13 +26,18 @@ def finished(directory: Path, recipe: Recipe, catalog: Catalog) -> Run:
         return train(recipe, catalog, directory)
 
 
+def half_width(values: np.ndarray) -> float:
+    """Of the 95 % t interval; NaN for a single value."""
+    if len(values) < 2:
+        return float("nan")
+    return float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+
+
 def points(values: list[float]) -> str:
     """Mean and half width of the t interval, in percent."""
     percent = 100 * np.array(values)
-    if len(percent) < 2:
-        return f"{percent.mean():.1f}"
-    half = stats.t.ppf(0.975, len(percent) - 1) * percent.std(ddof=1) / np.sqrt(len(percent))
-    return f"{percent.mean():.1f} ± {half:.1f}"
+    spread = f" ± {half_width(percent):.1f}" if len(percent) > 1 else ""
+    return f"{percent.mean():.1f}{spread}"
 
 
 def main() -> None:

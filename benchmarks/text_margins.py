@@ -12,7 +12,6 @@ A run whose directory is finished is not repeated.
 import argparse
 import hashlib
 import json
-import shutil
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
@@ -21,11 +20,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import torch
-from scipy import stats
+from seeds import finished, half_width
 
-from lookalike import Catalog, Recipe, Run, train
+from lookalike import Catalog, Recipe, Run
 from lookalike.cli.train import parse_settings
-from lookalike.errors import TrainingError
 from lookalike.evaluation.neighbors import nearest
 from lookalike.files import write_text
 from lookalike.losses import AdaptiveAdditiveSoftmaxLoss, AdaptiveTripletLoss
@@ -157,14 +155,6 @@ def graded(run: Run, data: RunData, protocol: str, vectors: np.ndarray) -> dict[
     return result
 
 
-def finished(directory: Path, recipe: Recipe, catalog: Catalog) -> Run:
-    try:
-        return Run.load(directory)
-    except TrainingError:
-        shutil.rmtree(directory, ignore_errors=True)
-        return train(recipe, catalog, directory)
-
-
 def data_of(seed: int, base: Recipe, catalog: Catalog) -> RunData:
     """Which items train and test with this seed: the same for all columns."""
     recipe = with_image_size(base.override({"training.seed": seed}), catalog)
@@ -205,13 +195,6 @@ def measures(
     figures |= {"margin": recipe.loss.arguments["margin"]} if arm.mean_of else {}
     write_text(kept, json.dumps(figures, indent=2))
     return figures
-
-
-def half_width(values: np.ndarray) -> float:
-    """Of the 95 % t interval."""
-    if len(values) < 2:
-        return float("nan")
-    return float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
 
 
 def print_table(columns: dict[str, list[dict[str, float]]]) -> None:

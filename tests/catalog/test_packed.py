@@ -1,15 +1,12 @@
 """Pictures packed into squares: what is read is what decoding gives, whatever was killed, damaged or full before."""
 
 import os
-import resource
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections import namedtuple
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +18,7 @@ from lookalike.catalog import Catalog, packed
 from lookalike.catalog.packed import PackedPictures, pack
 from lookalike.errors import CatalogError, ImageError
 from tests.catalog.packing import COUNT, SIDE, noise, square
+from tests.full_disk import largest_file
 
 LONG = os.environ.get("LOOKALIKE_LONG") == "1"
 
@@ -217,16 +215,6 @@ def test_too_small_a_disk_is_refused_before_any_decoding(own_cache: Path, monkey
         "LOOKALIKE_CACHE to a folder on a larger disk, or set training.pack_pictures = false to decode in every epoch"
     )
     assert counted.calls == 0
-
-
-@contextmanager
-def largest_file(num_bytes: int) -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("limit", [0, 1, 5_000, 100_000])

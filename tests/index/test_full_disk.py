@@ -1,9 +1,7 @@
 """A full disk: the old index is intact, the sentence says what to do, and it goes on when there is room."""
 
-import resource
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +10,7 @@ import pytest
 
 from lookalike.errors import StoredIndexError
 from lookalike.index import LanceIndex
+from tests.full_disk import largest_file
 
 MakeRows = Callable[..., pa.Table]
 Heavy = Callable[[int], pa.Table]
@@ -44,16 +43,6 @@ def contents(index: LanceIndex) -> set[tuple[str, int]]:
 
 def expected(*numbers: int) -> set[tuple[str, int]]:
     return {(f"{number}/{row}", number) for number in numbers for row in range(100)}
-
-
-@contextmanager
-def largest_file(num_bytes: int) -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("limit", [0, 1, 400, 5_000, 100_000, 500_000])

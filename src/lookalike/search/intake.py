@@ -193,12 +193,12 @@ def _renewed(stored: VectorIndex, known: pa.Table, same: dict[int, pa.Table], sc
     return rows.filter(pa.array(would_be != old.column(CHECKSUM).to_numpy()))
 
 
-def thumbnail(picture: Image.Image) -> bytes:
-    """A JPEG of the RGB picture, its longest side at most 160 px."""
+def thumbnail(picture: Image.Image, longest_px: int = THUMBNAIL_PX, quality: int = THUMBNAIL_QUALITY) -> bytes:
+    """A JPEG of the RGB picture, its longest side at most so long."""
     small = picture.copy()
-    small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.LANCZOS)
+    small.thumbnail((longest_px, longest_px), Image.Resampling.LANCZOS)
     encoded = io.BytesIO()
-    small.save(encoded, "JPEG", quality=THUMBNAIL_QUALITY)
+    small.save(encoded, "JPEG", quality=quality)
     return encoded.getvalue()
 
 

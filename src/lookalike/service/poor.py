@@ -1,6 +1,5 @@
 """Queries that found nothing much like them, kept for people to look at: what the catalog lacks, or the model."""
 
-import io
 import json
 import logging
 import re
@@ -16,6 +15,7 @@ from lookalike.errors import StoredIndexError
 from lookalike.files import written_whole
 from lookalike.index import VectorIndex
 from lookalike.search import Match
+from lookalike.search.intake import thumbnail
 from lookalike.service.limits import Limits
 from lookalike.service.schemas import PoorQuery, Query
 from lookalike.service.scores import Scores
@@ -96,7 +96,7 @@ class PoorQueries:
             name=name, time=now.isoformat(timespec="seconds"), kind="picture" if kind == "picture" else "words",
             words=words, best=nearest.score, nearest=nearest.item_id,
         )  # fmt: skip
-        files = {f"{name}.jpg": _jpeg(picture) for picture in pictures} | {
+        files = {f"{name}.jpg": thumbnail(picture, KEPT_PX, KEPT_QUALITY) for picture in pictures} | {
             f"{name}.json": json.dumps(said.model_dump()).encode()
         }
         with self._lock:
@@ -115,11 +115,3 @@ class PoorQueries:
             for kind in ("json", "jpg"):
                 (self._folder / f"{oldest}.{kind}").unlink(missing_ok=True)
             del self._sizes[oldest]
-
-
-def _jpeg(picture: Image.Image) -> bytes:
-    small = picture.copy()
-    small.thumbnail((KEPT_PX, KEPT_PX), Image.Resampling.LANCZOS)
-    encoded = io.BytesIO()
-    small.save(encoded, "JPEG", quality=KEPT_QUALITY)
-    return encoded.getvalue()
