@@ -1,8 +1,9 @@
-"""Search in many vectors: this index beside faiss and hnswlib, each in a process of its own, one thread.
+"""Search in many vectors: this index beside faiss, hnswlib and qdrant, each in a process of its own, one thread.
 
     python benchmarks/search.py --rows 200000 --peers venv/bin/python --to docs/benchmarks/search.md
 
-`--peers` is the Python of a virtual environment with faiss-cpu, hnswlib and numpy; without it the peers are left out.
+`--peers` is the Python of a virtual environment with faiss-cpu, hnswlib and qdrant-client; without it the peers are
+left out. Qdrant is the one that runs inside a program (its client's local mode), which reads every row.
 The vectors are made: clusters of about 50, as the pictures of a product are; the queries are new members of them. Every
 engine is asked in ways of growing effort until recall@10 reaches the target; that way is timed, one query at a time.
 The filter leaves a fifth of the rows. Memory is the peak of the process over what it had with the vectors loaded.
@@ -23,7 +24,7 @@ from typing import Any
 import numpy as np
 
 K, TARGET, QUERIES, FILTER = 10, 0.99, 300, "price < 20"
-ENGINES = ["lookalike", "lookalike, every row", "faiss Flat", "faiss HNSW", "faiss IVF", "hnswlib"]
+ENGINES = ["lookalike", "lookalike, every row", "faiss Flat", "faiss IVF", "qdrant", "hnswlib", "faiss HNSW"]
 ARRAYS = ["vectors", "prices", "queries", "best", "best_filtered"]
 #: Answers one query, with the filter or without: row numbers.
 Ask = Callable[[np.ndarray, bool], list[int]]
@@ -140,12 +141,35 @@ def hnswlib(vectors: np.ndarray, prices: np.ndarray) -> tuple[float, list[tuple[
     return seconds, [(f"ef {effort}", way(effort)) for effort in (16, 32, 64, 128, 256, 512)]
 
 
+def qdrant(vectors: np.ndarray, prices: np.ndarray) -> tuple[float, list[tuple[str, Ask]]]:
+    import warnings
+
+    from qdrant_client import QdrantClient, models
+
+    warnings.simplefilter("ignore")  # that this many rows are many for it
+    rows, dim = vectors.shape
+    client = QdrantClient(":memory:")
+    start = time.perf_counter()
+    client.create_collection("rows", models.VectorParams(size=dim, distance=models.Distance.DOT))
+    client.upload_collection("rows", vectors, ({"price": price} for price in prices.tolist()), ids=range(rows))
+    seconds = time.perf_counter() - start
+    cheap = models.Filter(must=[models.FieldCondition(key="price", range=models.Range(lt=20))])
+
+    def ask(query: np.ndarray, filtered: bool) -> list[int]:
+        found = client.query_points("rows", query=query, limit=K, query_filter=cheap if filtered else None)
+        return [int(point.id) for point in found.points]
+
+    return seconds, [("all", ask)]
+
+
 def build(engine: str, vectors: np.ndarray, prices: np.ndarray) -> tuple[float, list[tuple[str, Ask]]]:
     name, _, kind = engine.partition(" ")
     if name == "faiss":
         return faiss(vectors, prices, kind)
     if name == "hnswlib":
         return hnswlib(vectors, prices)
+    if name == "qdrant":
+        return qdrant(vectors, prices)
     return lookalike(vectors, prices, approximate=engine == "lookalike")
 
 
@@ -192,7 +216,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--dim", type=int, default=128)
-    parser.add_argument("--peers", help="Python with faiss-cpu and hnswlib")
+    parser.add_argument("--peers", help="Python with faiss-cpu, hnswlib and qdrant-client")
     parser.add_argument("--to", type=Path, help="Markdown file to write")
     parser.add_argument("--engines", nargs="+", default=ENGINES, choices=ENGINES)
     parser.add_argument("--engine", help=argparse.SUPPRESS)
