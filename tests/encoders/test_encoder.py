@@ -81,6 +81,19 @@ def test_training_mode_neither_matters_nor_is_lost(encoder: Encoder) -> None:
     assert encoder.fingerprint == before  # no running mean has moved
 
 
+def test_each_part_stays_in_its_mode(encoder: Encoder) -> None:
+    encoder.train()
+    encoder.backbone.eval()  # as where it stands still and the head learns
+    modes = [part.training for part in encoder.modules()]
+    catalog = Catalog(pa.table({"item_id": ["a"], "image": [encoded(PICTURES[0])]}))
+    for embed in (lambda: encoder.embed(PICTURES), lambda: embed_catalog(encoder, catalog)):
+        embed()
+        assert [part.training for part in encoder.modules()] == modes
+    with pytest.raises(ImageError):
+        encoder.embed([b"no picture"])
+    assert [part.training for part in encoder.modules()] == modes
+
+
 def test_wrong_arguments_are_named(encoder: Encoder) -> None:
     with pytest.raises(EncoderError, match="batch_size must be at least 1, not 0"):
         encoder.embed(PICTURES, 0)

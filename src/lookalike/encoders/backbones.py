@@ -15,6 +15,7 @@ from timm.models import load_model_config_from_hf
 from torch import nn
 
 from lookalike.encoders import bn_inception  # noqa: F401 (registers its model with timm)
+from lookalike.encoders.mode import looking
 from lookalike.encoders.poolings import Pooling
 from lookalike.errors import EncoderError, did_you_mean
 
@@ -120,18 +121,16 @@ def patch_embedding(model: nn.Module, name: str) -> nn.Module:
 
 def feature_dim(model: nn.Module, image_size: int, pooling: Pooling | None = None) -> int:
     """F, measured with one picture: what a model says of itself is not always what comes out."""
-    was_training = model.training
     try:
-        with torch.inference_mode():
+        with looking(model):
             picture = torch.zeros(1, 3, image_size, image_size)
-            features = model.eval()(picture) if pooling is None else pooling(model.eval(), picture)
+            features = model(picture) if pooling is None else pooling(model, picture)
     except EncoderError:
         raise
     except (RuntimeError, AssertionError, ValueError) as error:
         raise EncoderError(
             f"the backbone cannot take pictures of {image_size} px ({error}); choose another image_size"
         ) from error
-    model.train(was_training)
     if features.ndim != 2:
         raise EncoderError(f"the backbone gives features of shape {tuple(features.shape)}; set a pooling: avg")
     return int(features.shape[1])

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 from torch import Tensor
 
 from lookalike.catalog import Catalog
 from lookalike.encoders.encoder import Encoder
 from lookalike.encoders.loading import loaded_batches
+from lookalike.encoders.mode import looking
 from lookalike.errors import CatalogError, EncoderError
 from lookalike.files import sha256, write_text, written_whole
 from lookalike.progress import track
@@ -92,15 +92,12 @@ def _run(apply: Callable[[Tensor], Tensor], encoder: Encoder, catalog: Catalog, 
         batches,
         on_broken=lambda row, error: broken.append((items[row], str(error))),
     )
-    was_training = encoder.training
-    encoder.eval()
     rows, parts = [], []
-    with torch.inference_mode():
+    with looking(encoder):
         for good, images in track(loaded, what, total=len(batches)):
             if len(good):
                 rows.append(good)
                 parts.append(apply(images).float().cpu().numpy())
-    encoder.train(was_training)
     if not parts:
         return Embedded(np.zeros((0, 0), np.float32), np.zeros(0, np.int64), broken)
     return Embedded(np.concatenate(parts), np.concatenate(rows), broken)

@@ -16,6 +16,7 @@ from lookalike.encoders import backbones, saved
 from lookalike.encoders.backbones import BackboneConfig
 from lookalike.encoders.calibration import Calibration
 from lookalike.encoders.head import Head
+from lookalike.encoders.mode import looking
 from lookalike.encoders.poolings import Pooling
 from lookalike.encoders.transforms import Fit, Preprocessing
 from lookalike.encoders.words import Words
@@ -172,7 +173,6 @@ class Encoder(nn.Module):
         embeddings = [self.embed_features(part.to(self.device)).cpu() for part in parts]
         return torch.cat(embeddings).numpy()
 
-    @torch.inference_mode()
     def embed(self, images: Sequence[ImageSource], batch_size: int = 64) -> np.ndarray:
         """Pictures (paths, bytes or Pillow images) to embeddings.
 
@@ -185,11 +185,9 @@ class Encoder(nn.Module):
         """
         if batch_size < 1:
             raise EncoderError(f"batch_size must be at least 1, not {batch_size}")
-        was_training = self.training
-        self.eval()
         batches = [images[start : start + batch_size] for start in range(0, len(images), batch_size)]
-        parts = [self(self.prepare(batch)).cpu().numpy() for batch in batches]
-        self.train(was_training)
+        with looking(self):
+            parts = [self(self.prepare(batch)).cpu().numpy() for batch in batches]
         return np.concatenate(parts) if parts else np.zeros((0, self.dim), dtype=np.float32)
 
     def embed_words(self, texts: Sequence[str]) -> np.ndarray:
