@@ -5,9 +5,9 @@
 `--peers` is the Python of a virtual environment with faiss-cpu, hnswlib and qdrant-client; without it the peers are
 left out. Qdrant is the one that runs inside a program (its client's local mode), which reads every row.
 The vectors are made: clusters of about 50, as the pictures of a product are; the queries are new members of them. Every
-engine is asked in ways of growing effort until recall@10 reaches the target; that way is timed, one query at a time, 300
-of them or as many as 90 s allow.
-The filter leaves a fifth of the rows. Memory is the peak of the process over what it had with the vectors loaded.
+engine is asked in ways of growing effort until recall@10 reaches the target; that way is timed, one query at a time:
+300 of them, or as many as 90 s allow. The filter leaves a fifth of the rows. Memory is the peak of the process over
+what it had with the vectors loaded.
 """
 
 import argparse

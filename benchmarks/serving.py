@@ -46,6 +46,8 @@ def make_index(folder: Path, rows: int) -> None:
             "price": rng.integers(5, 200, count),
         }
         stored.add(pa.table(table))
+    if stored.is_optimizing_due:  # as `Index.add` sees to
+        stored.optimize()
 
 
 def photo(number: int) -> bytes:
