@@ -6,6 +6,7 @@ The first column is the baseline, one margin for all: the mean of the adaptive m
 are differences to it, paired by seed, with the 95 % t interval over seeds; bold where it leaves out zero. "wrong text"
 is the control: texts permuted among the training products, or among the items where each has its own. Beside Recall@1
 and MAP@R stand graded figures of the first 10 answers; texts are compared by TF-IDF there, whatever made the margins.
+"weak" compares labels made from the descriptions, three ways, with the catalog's labels; its losses have text margins.
 A run whose directory is finished is not repeated.
 """
 
@@ -48,7 +49,7 @@ class Arm(NamedTuple):
 
 def arms_of(table: str, adaptive: dict[str, Any], sentence: str) -> list[Arm]:
     """The columns of a table, `adaptive` being further settings of the losses with text."""
-    fixed, name = ("triplet", "adaptive_triplet") if table == "triplet" else ("normalized_softmax", ADDITIVE)
+    fixed, name = ("triplet", "adaptive_triplet") if table in ("triplet", "weak") else ("normalized_softmax", ADDITIVE)
     text = {"loss.name": name, "text.encoder": "tfidf", **adaptive}
     shared = {key: value for key, value in adaptive.items() if key in ("loss.mining", "loss.average", "loss.scale")}
     one = Arm("one margin", {"loss.name": fixed, **shared}, mean_of=text)
@@ -62,6 +63,9 @@ def arms_of(table: str, adaptive: dict[str, Any], sentence: str) -> list[Arm]:
             Arm("lines and density", base | {"loss.text_margins": False, "loss.orthogonality": 0.0}),
             Arm("composed", base),
         ]
+    if table == "weak":
+        weak = {"same text": "same_text", "near texts": "near", "clusters of texts": "clusters"}
+        return [Arm("labels", text), *(Arm(name, text | {"weak_labels.how": how}) for name, how in weak.items())]
     arms = [one, Arm("text", text), Arm("wrong text", text, wrong_text=True)]
     if table == "encoders":
         others = {"fastText": {"text.encoder": "fasttext"}, "class names": {"text.column": NAME}}
@@ -216,7 +220,7 @@ def print_table(columns: dict[str, list[dict[str, float]]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("catalog", type=Path)
-    parser.add_argument("table", choices=["triplet", "softmax", "encoders", "composed"])
+    parser.add_argument("table", choices=["triplet", "softmax", "encoders", "composed", "weak"])
     parser.add_argument("--recipe", default="default")
     parser.add_argument("--weights", default="")
     parser.add_argument("--item-id", default="row_number")
