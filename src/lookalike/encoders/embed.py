@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from lookalike.files import sha256, write_text, written_whole
 from lookalike.progress import track
 
 SHARD_ROWS = 4096
+BATCH_SIZE = 64
 
 
 @dataclass(frozen=True)
@@ -37,22 +38,24 @@ class Embedded:
     broken: list[tuple[str, str]]
 
 
-def embed_catalog(encoder: Encoder, catalog: Catalog, batch_size: int = 64) -> Embedded:
+def embed_catalog(encoder: Encoder, catalog: Catalog, batch_size: int = BATCH_SIZE) -> Embedded:
     """Embed every picture of the catalog: unit rows.
 
     Raises:
         CatalogError: not one picture can be read.
         EncoderError: a batch size below 1.
     """
-    return _not_all_broken(_run(encoder, encoder, catalog, batch_size, "embedding"), catalog)
+    return not_all_broken(_run(encoder, encoder, catalog, batch_size, "embedding"), catalog)
 
 
-def backbone_features(encoder: Encoder, catalog: Catalog, batch_size: int = 64) -> Embedded:
+def backbone_features(encoder: Encoder, catalog: Catalog, batch_size: int = BATCH_SIZE) -> Embedded:
     """The backbone's features of every picture [M, F], as they come: not normalized."""
-    return _not_all_broken(_run(encoder.features, encoder, catalog, batch_size, "reading pictures"), catalog)
+    return not_all_broken(_run(encoder.features, encoder, catalog, batch_size, "reading pictures"), catalog)
 
 
-def embed_to_file(encoder: Encoder, catalog: Catalog, path: Path, batch_size: int = 64) -> list[tuple[str, str]]:
+def embed_to_file(
+    encoder: Encoder, catalog: Catalog, path: Path, batch_size: int = BATCH_SIZE
+) -> list[tuple[str, str]]:
     """Write item_id and embedding of every item to a Parquet file; a killed call goes on where it was.
 
     Returns:
@@ -80,30 +83,54 @@ def embed_to_file(encoder: Encoder, catalog: Catalog, path: Path, batch_size: in
     return [(item, reason) for item, reason in broken]
 
 
-def _run(apply: Callable[[Tensor], Tensor], encoder: Encoder, catalog: Catalog, batch_size: int, what: str) -> Embedded:
+def batches_of(
+    apply: Callable[[Tensor], Tensor],
+    encoder: Encoder,
+    catalog: Catalog,
+    batch_size: int,
+    what: str,
+    broken: dict[int, str],
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Go through a catalog: rows that can be read, int64 [B], and what `apply` makes of their pictures, [B, ...].
+
+    `what` stands beside the bar; `broken` gets the reason for each row that cannot be read.
+
+    Raises:
+        EncoderError: a batch size below 1.
+    """
     if batch_size < 1:
         raise EncoderError(f"batch_size must be at least 1, not {batch_size}")
     size = encoder.preprocessing.image_size
-    items = catalog.column("item_id")
-    broken: list[tuple[str, str]] = []
     batches = np.array_split(np.arange(len(catalog)), range(batch_size, len(catalog), batch_size))
     loaded = loaded_batches(
         lambda row: encoder.preprocessing(catalog.image(row, size)),
         batches,
-        on_broken=lambda row, error: broken.append((items[row], str(error))),
+        on_broken=lambda row, error: broken.update({row: str(error)}),
     )
-    rows, parts = [], []
-    with looking(encoder):
-        for good, images in track(loaded, what, total=len(batches)):
-            if len(good):
-                rows.append(good)
-                parts.append(apply(images).float().cpu().numpy())
-    if not parts:
-        return Embedded(np.zeros((0, 0), np.float32), np.zeros(0, np.int64), broken)
-    return Embedded(np.concatenate(parts), np.concatenate(rows), broken)
+    for rows, images in track(loaded, what, total=len(batches)):
+        if len(rows):
+            with looking(encoder):
+                values = apply(images).float().cpu().numpy()
+            yield rows, values
 
 
-def _not_all_broken(embedded: Embedded, catalog: Catalog) -> Embedded:
+def _run(apply: Callable[[Tensor], Tensor], encoder: Encoder, catalog: Catalog, batch_size: int, what: str) -> Embedded:
+    broken: dict[int, str] = {}
+    found = list(batches_of(apply, encoder, catalog, batch_size, what, broken))
+    items = catalog.column("item_id")
+    left_out = [(items[row], reason) for row, reason in broken.items()]
+    if not found:
+        return Embedded(np.zeros((0, 0), np.float32), np.zeros(0, np.int64), left_out)
+    rows, parts = zip(*found, strict=True)
+    return Embedded(np.concatenate(parts), np.concatenate(rows), left_out)
+
+
+def not_all_broken(embedded: Embedded, catalog: Catalog) -> Embedded:
+    """The same.
+
+    Raises:
+        CatalogError: not one picture can be read.
+    """
     if not len(embedded.rows):
         raise CatalogError(_all_broken(catalog, embedded.broken))
     return embedded
