@@ -178,10 +178,15 @@ class Index:
         self._stored.rollback(version)
 
     def verify(self) -> Verified:
-        """Compare every stored row with its checksum: has the disk changed it?
+        """Compare every stored row with its checksum and every file with its own: has the disk changed or lost any?
 
-        To mend what was found, index the catalog again: items that are damaged are embedded again. Where rows cannot
-        be read, `replace` the index.
+        To mend what was found: items that are damaged are embedded again when their catalog is added again. If nothing
+        but indexes is damaged (`are_rows_whole`), `optimize(approximate=True)` builds these anew. Where other files
+        are, items may be missing or there again that were removed, and `rollback` goes back to items that are whole,
+        or `replace` makes all anew.
+
+        Raises:
+            StoredIndexError: a file seems lost, and another process writes all the time so that it cannot be told.
         """
         return self._stored.verify()
 
