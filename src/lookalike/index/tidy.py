@@ -15,6 +15,7 @@ from pathlib import Path
 from lancedb.table import LanceTable
 
 from lookalike.errors import LookalikeError, StoredIndexError
+from lookalike.index.inventory import NAME as FILES
 from lookalike.index.plan import NAME as PLAN
 
 LOCK = "writer.lock"
@@ -109,8 +110,9 @@ def tidy(table: LanceTable, folder: Path) -> None:
     for file in folder.rglob("*"):
         if file.name.startswith(".tmp") or "#" in file.name:
             file.unlink(missing_ok=True)
-    for file in folder.parent.glob(f".{PLAN}.*.tmp"):
-        file.unlink(missing_ok=True)
+    for name in (PLAN, FILES):
+        for file in folder.parent.glob(f".{name}.*.tmp"):
+            file.unlink(missing_ok=True)
     # A reader's version may vanish: `LanceIndex` then reads the newest. An age of zero, all but the newest, would warn
     # of just that, so it is a moment; a version younger than it stays, and another round takes that too.
     for _ in range(ROUNDS):
