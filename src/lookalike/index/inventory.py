@@ -92,15 +92,14 @@ class Inventory:
         # The number of a lost version is used again.
         known = {name: entry for name, entry in self.files.items() if name in found and name not in self.lost}
         new = sorted(found - known.keys())
-        # The first time it may be much.
+        # The first time, or when all was made anew, it may be much.
         steps = new if self.files else track(new, "listing files", len(new))
         self.files = known | {name: _entry(table / name) for name in steps}
 
     def mended(self, folder: str = "") -> None:
-        """Forget what was lost, of one of the folders or all: it was made anew."""
-        for name in [name for name in self.lost if name.startswith(folder)]:
-            del self.lost[name]
-            self.files.pop(name, None)
+        """Forget what was known of one of the folders, or of all: it was made anew, what is left of the old is idle."""
+        self.lost = {name: how for name, how in self.lost.items() if not name.startswith(folder)}
+        self.files = {name: entry for name, entry in self.files.items() if not name.startswith(folder)}
 
     def _missing(self, found: Collection[str], is_at_rest: bool) -> list[str]:
         newest, last = _newest(self.files), _version(_newest(found))

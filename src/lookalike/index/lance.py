@@ -208,8 +208,6 @@ class LanceIndex:
             batches = rows.search().to_batches(READ_AT_ONCE)
             self._table.add(pa.RecordBatchReader.from_batches(rows.schema, batches), mode="overwrite")
             versions.prune(self._folder)
-            # All rows are new, and damaged files of the old ones are not to be told again.
-            tidy(self._table, self._table_folder)
             listed.mended()
         if plan is not None:  # the vector index went with the rows that it was of
             self.optimize(plan.recall_target, approximate=True)

@@ -99,7 +99,10 @@ def check(folder: Path, table: Path, version: Version) -> None:
     unsure = {name for name in listed.files if not name.startswith(told_by_rows)}
     for name, how in listed.wrong(table, True, unsure).items():
         if not name.startswith(told_by_rows):
-            raise StoredIndexError(f"version {version.number} cannot be gone back to: {table / name} is {how}")
+            raise StoredIndexError(
+                f"version {version.number} cannot be gone back to: {table / name} is {how}; go back to another one, or "
+                "index the catalog anew with --replace"
+            )
 
 
 def folder_of(folder: Path, version: Version) -> Path:
