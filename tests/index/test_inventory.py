@@ -74,8 +74,9 @@ def test_a_lost_version_is_found_and_stays_so(folder: Path, make_rows: MakeRows)
         assert (found.files, found.is_whole, found.are_rows_whole) == ({named(folder, lost): "missing"}, False, False)
     with pytest.raises(StoredIndexError) as caught:  # kept when it was damaged
         index.rollback(2)
-    assert (
-        str(caught.value) == f"version 2 cannot be gone back to: {folder}/versions/2/{named(folder, lost)} is missing"
+    assert str(caught.value) == (
+        f"version 2 cannot be gone back to: {folder}/versions/2/{named(folder, lost)} is missing; "
+        "go back to another one, or index the catalog anew with --replace"
     )
     index.rollback(1)
     assert index.verify() == Verified(100)
