@@ -178,15 +178,10 @@ class Index:
         self._stored.rollback(version)
 
     def verify(self) -> Verified:
-        """Compare every stored row with its checksum and every file with its own: has the disk changed or lost any?
+        """Compare every row and every file with its checksum: has the disk changed or lost any? See `VectorIndex.verify`.
 
-        To mend what was found: items that are damaged are embedded again when their catalog is added again. If nothing
-        but indexes is damaged (`are_rows_whole`), `optimize(approximate=True)` builds these anew. Where other files
-        are, items may be missing or there again that were removed, and `rollback` goes back to items that are whole,
-        or `replace` makes all anew.
-
-        Raises:
-            StoredIndexError: a file seems lost, and another process writes all the time so that it cannot be told.
+        To mend it: add the catalog again, which embeds damaged items again; if only indexes are damaged
+        (`are_rows_whole`), `optimize(approximate=True)`; if other files are, `rollback` or `replace`.
         """
         return self._stored.verify()
 
