@@ -178,7 +178,7 @@ class Index:
         self._stored.rollback(version)
 
     def verify(self) -> Verified:
-        """Compare every row and every file with its checksum: has the disk changed or lost any? See `VectorIndex.verify`.
+        """Compare every row and every file with its checksum: has a disk changed or lost any? See `VectorIndex`.
 
         To mend it: add the catalog again, which embeds damaged items again; if only indexes are damaged
         (`are_rows_whole`), `optimize(approximate=True)`; if other files are, `rollback` or `replace`.
