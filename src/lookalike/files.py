@@ -9,10 +9,11 @@ from pathlib import Path
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def written_whole(path: Path, is_forced: bool = True) -> Iterator[Path]:
     """Give a temporary path beside `path`; when the block ends well it becomes `path`, else it is removed.
 
-    The content is forced to disk before the rename, so a killed process leaves the old file or the new one.
+    A killed process leaves the old file or the new one. The content is forced to disk before the rename, so a power
+    cut does too; that takes some milliseconds, and `is_forced` false does without.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -21,18 +22,20 @@ def written_whole(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        _to_disk(temporary)
+        if is_forced:
+            _to_disk(temporary)
         # mkstemp makes private files; give the usual rights of a new file.
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
-        _to_disk(path.parent)
+        if is_forced:
+            _to_disk(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8, whole or not at all."""
-    with written_whole(path) as temporary:
+def write_text(path: Path, text: str, is_forced: bool = True) -> None:
+    """Write `text` as UTF-8, whole or not at all; see `written_whole`."""
+    with written_whole(path, is_forced) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

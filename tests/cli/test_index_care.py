@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lookalike import Catalog
+from lookalike import Catalog, Index
 
 Command = Callable[..., Any]
 
@@ -41,6 +41,34 @@ def test_verify(lookalike: Command, shop: Path, run: Path, index: Path) -> None:
     mended = lookalike("index", shop, "--to", index)
     assert f"1 items added, 143 with the picture that was there; {index} holds 144" in mended.out
     assert lookalike("index", index, "--verify").code == 0
+
+
+def test_damaged_indexes_are_built_again(lookalike: Command, index: Path) -> None:
+    assert "vector index: 100.0 % of the ten best" in lookalike("index", index, "--ann").err
+    (file,) = (index / "items.lance" / "_indices").glob("*/auxiliary.idx")
+    file.write_bytes(file.read_bytes()[:-1])
+    damaged = lookalike("index", index, "--verify")
+    assert (damaged.code, damaged.out) == (1, f"changed: {file.relative_to(index)}\n")
+    assert damaged.err == (
+        f"Error: {index} is damaged: 1 files; lookalike index {index} --ann builds its indexes again, "
+        "and --exact does without\n"
+    )
+    assert lookalike("index", index, "--ann").code == 0
+    assert lookalike("index", index, "--verify").out == "144 items are as they were stored\n"
+
+
+def test_a_lost_change(lookalike: Command, shop: Path, index: Path) -> None:
+    opened = Index.open(index)
+    opened.remove(Catalog.read(shop).column("item_id")[0])
+    newest = min((index / "items.lance" / "_versions").glob("*.manifest"))  # their names count down
+    newest.unlink()  # the removed item is there again
+    damaged = lookalike("index", index, "--verify")
+    assert (damaged.code, damaged.out) == (1, f"missing: {newest.relative_to(index)}\n")
+    assert f"{index} is damaged: 1 files; items may be missing, or be there again that were removed" in damaged.err
+    assert f"go back to a version (lookalike index {index} --rollback NUMBER)" in damaged.err
+    number = opened.versions[-1].number
+    assert lookalike("index", index, "--rollback", str(number)).code == 0
+    assert lookalike("index", index, "--verify").out == "144 items are as they were stored\n"
 
 
 def test_replace(lookalike: Command, shop: Path, run: Path, index: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import typer
 from lookalike.cli import options
 
 if TYPE_CHECKING:
+    from lookalike.index import Verified
     from lookalike.search import AddReport, Index
 
 
@@ -17,7 +18,7 @@ def index(
         typer.Argument(
             metavar="CATALOG",
             help="A folder of folders of pictures, or a CSV, TSV, Parquet or JSONL file; an index with --versions, "
-            "--rollback or --verify.",
+            "--rollback or --verify, or with --ann or --exact alone.",
             show_default=False,
         ),
     ],
@@ -34,7 +35,7 @@ def index(
     rollback: Annotated[
         int | None, typer.Option("--rollback", help="Go back to this version of the index.", show_default=False)
     ] = None,
-    verify: Annotated[bool, typer.Option("--verify", help="Look for rows that the disk has changed.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Look for what the disk has changed or lost.")] = False,
     approximate: Annotated[
         bool | None,
         typer.Option("--ann/--exact", help="With a vector index or without; by default from 50,000 items on."),
@@ -58,9 +59,15 @@ def index(
     lookalike index products.index --versions
     lookalike index products.index --rollback 2
     lookalike index products.index --verify
+    lookalike index products.index --ann
     """
     if versions or rollback is not None or verify:
         _care(source, versions, rollback, verify)
+        return
+    if approximate is not None and to is None and _is_index(source):
+        from lookalike.search import Index
+
+        _optimize(Index.open(source), recall_target, approximate)
         return
     if to is None:
         raise typer.BadParameter("name the index to make or to add to: --to INDEX")
@@ -71,7 +78,6 @@ def index(
     )
     from lookalike.encoders import Encoder
     from lookalike.errors import StoredIndexError
-    from lookalike.progress import note
     from lookalike.search import Index
 
     encoder = None if run is None else Encoder.load(run)
@@ -86,8 +92,7 @@ def index(
         opened = Index.open(to, encoder) if to.exists() or encoder is None else Index.create(to, encoder)
         report = opened.add(data)
     if approximate is not None:
-        plan = opened.optimize(recall_target, approximate)
-        note("searches read every item" if plan is None else f"vector index: {100 * plan.recall:.1f} % of the ten best")
+        _optimize(opened, recall_target, approximate)
     _tell(report, to, opened)
 
 
@@ -98,6 +103,19 @@ def _tell(report: "AddReport", to: Path, opened: "Index") -> None:
         note(f"left out {item!r}: {reason}")
     unchanged = f", {report.unchanged:,} with the picture that was there" if report.unchanged else ""
     print(f"{report.added:,} items added{unchanged}; {to} holds {len(opened):,}")
+
+
+def _is_index(path: Path) -> bool:
+    from lookalike.index.manifest import NAME
+
+    return (path / NAME).exists()
+
+
+def _optimize(opened: "Index", recall_target: float, approximate: bool) -> None:
+    from lookalike.progress import note
+
+    plan = opened.optimize(recall_target, approximate)
+    note("searches read every item" if plan is None else f"vector index: {100 * plan.recall:.1f} % of the ten best")
 
 
 def _care(path: Path, versions: bool, rollback: int | None, verify: bool) -> None:
@@ -116,10 +134,27 @@ def _care(path: Path, versions: bool, rollback: int | None, verify: bool) -> Non
         found = opened.verify()
         for item in found.damaged:
             print(f"damaged: {item}")
+        for file, how in found.files.items():
+            print(f"{how}: {file}")
         if not found.is_whole:
-            raise StoredIndexError(
-                f"{path} is damaged: {found.unreadable or f'{len(found.damaged):,} items'}; index its catalog again "
-                f"(lookalike index CATALOG --to {path}), which mends damaged items, or with --run RUN --replace all"
-            )
+            raise StoredIndexError(f"{path} is damaged: {_what(found)}; {_remedy(path, found)}")
         without = f", {found.unchecked:,} of them stored before there were checksums" if found.unchecked else ""
         print(f"{found.rows:,} items are as they were stored{without}")
+
+
+def _what(found: "Verified") -> str:
+    counts = {"items": len(found.damaged), "files": len(found.files)}
+    return found.unreadable or ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+
+
+def _remedy(path: Path, found: "Verified") -> str:
+    if found.are_rows_whole:
+        return f"lookalike index {path} --ann builds its indexes again, and --exact does without"
+    again = f"lookalike index CATALOG --to {path}"
+    if found.unreadable is None and not found.files:
+        return f"index its catalog again ({again}), which mends damaged items, or with --run RUN --replace all"
+    return (
+        "items may be missing, or be there again that were removed: go back to a version "
+        f"(lookalike index {path} --rollback NUMBER) and index the catalog again ({again}), "
+        "or index it anew with --run RUN --replace"
+    )

@@ -7,6 +7,7 @@ from hashlib import blake2b
 import numpy as np
 import pyarrow as pa
 
+from lookalike.index.inventory import DATA, INDEXES
 from lookalike.index.rows import CHECKSUM, ITEM_ID, VECTOR, vectors_of
 from lookalike.progress import track
 
@@ -22,11 +23,27 @@ class Verified:
     damaged: list[str] = field(default_factory=list)
     #: why some rows could not be read at all, if that is so
     unreadable: str | None = None
+    #: files of the index that are not as they were stored, by path within its folder: "missing" or "changed"
+    files: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_whole(self) -> bool:
         """Whether nothing was found."""
-        return not self.damaged and self.unreadable is None
+        return not self.damaged and self.unreadable is None and not self.files
+
+    @property
+    def are_rows_whole(self) -> bool:
+        """Whether nothing but the indexes of vectors or filters is damaged: `optimize` makes these anew."""
+        in_indexes = all(f"/{INDEXES}" in name for name in self.files)
+        return not self.damaged and self.unreadable is None and in_indexes
+
+    def note_files(self, table: str, wrong: dict[str, str]) -> None:
+        """Take up files of the table of that name."""
+        # Of data files the rows tell more. Bytes that no row is read from, and rows replaced since, matter to nobody.
+        rows_tell = self.unreadable is None and not self.unchecked
+        self.files = {
+            f"{table}/{name}": how for name, how in wrong.items() if not (rows_tell and name.startswith(DATA))
+        }
 
 
 def with_checksums(rows: pa.Table) -> pa.Table:

@@ -125,7 +125,12 @@ class VectorIndex(Protocol):
         """
 
     def verify(self) -> Verified:
-        """Read every row and compare it with its checksum: has a disk changed what was stored?"""
+        """Read every row and compare it with its checksum, and each file with what is known of it: has a disk changed
+        or lost what was stored? An index in memory has no files.
+
+        Raises:
+            StoredIndexError: a file seems lost, and another process writes all the time so that it cannot be told.
+        """
 
     @property
     def is_optimizing_due(self) -> bool:

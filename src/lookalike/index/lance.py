@@ -1,7 +1,6 @@
 """An index on disk: one LanceDB table, written by one process at a time and read by any number."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -22,13 +21,15 @@ from lookalike.index.faults import is_gone, told
 from lookalike.index.filters import compile_filter
 from lookalike.index.grouping import best_of_groups, but_items, group_column
 from lookalike.index.index import Hit
+from lookalike.index.inventory import INDEXES
 from lookalike.index.plan import NAME as PLAN
 from lookalike.index.plan import Plan
 from lookalike.index.ranking import best, unit_queries
 from lookalike.index.reading import candidates, conditions, rows_where, spread_rows
 from lookalike.index.rows import ITEM_ID, VECTOR, checked, empty_schema, fitted, id_list, places, vectors_of, widened
-from lookalike.index.tidy import WriterLock, is_due, tidy
+from lookalike.index.tidy import WriterLock, tidy
 from lookalike.index.versions import Version
+from lookalike.index.writing import Writer
 
 TABLE = "items"
 #: Rows held at a time where all are read.
@@ -47,8 +48,7 @@ class LanceIndex:
     def __init__(self, folder: Path, table: LanceTable, may_write: Callable[[], None] = lambda: None):
         self._folder = folder
         self._table = table
-        self._lock = WriterLock(folder)
-        self._may_write = may_write
+        self._writer = Writer(folder, table, self._table_folder, may_write)
 
     @classmethod
     def create(cls, folder: str | Path, dim: int) -> "LanceIndex":
@@ -63,7 +63,9 @@ class LanceIndex:
         with told(folder, "created"):
             folder.mkdir(parents=True, exist_ok=True)
             with WriterLock(folder).held():
-                return cls(folder, _connect(folder).create_table(TABLE, schema=empty_schema(dim)))
+                index = cls(folder, _connect(folder).create_table(TABLE, schema=empty_schema(dim)))
+        with index._writer.change("created"):
+            return index  # its files are listed
 
     @classmethod
     def open(cls, folder: str | Path, may_write: Callable[[], None] = lambda: None) -> "LanceIndex":
@@ -82,7 +84,7 @@ class LanceIndex:
         with told(folder, "opened"):
             index = cls(folder, _connect(folder).open_table(TABLE), may_write)
             index._read(lambda table: table.schema)
-        index._sweep()
+        index._writer.sweep()
         return index
 
     @property
@@ -165,26 +167,26 @@ class LanceIndex:
 
     def tidy(self) -> None:
         """Merge small files and free what old versions hold; `add` and `remove` see to it when it is worth the time."""
-        with self._writing("tidied"):
-            tidy(self._table, self._table_folder)
+        self._writer.tidy()
 
     def optimize(self, recall_target: float = 0.99, approximate: bool | None = None) -> Plan | None:
         """Merge files, index the columns of filters and, from `ENOUGH_ROWS` rows on, the vectors; see `VectorIndex`."""
         check_target(recall_target)
-        with self._writing("optimized"):
-            tidy(self._table, self._table_folder)
+        with self._writer.change("optimized", is_tidying=True) as listed:
             # While there is no plan, every row is read: a reader never asks a new index in an old way.
             (self._folder / PLAN).unlink(missing_ok=True)
+            # Tidying reads them, and they may be damaged.
+            drop_indexes(self._table)
+            tidy(self._table, self._table_folder)
             if approximate or (approximate is None and self._table.count_rows() >= ENOUGH_ROWS):
                 build_indexes(self._table, recall_target).write(self._folder)
-            else:
-                drop_indexes(self._table)
-            tidy(self._table, self._table_folder)
+                tidy(self._table, self._table_folder)
+            listed.mended(INDEXES)
         return self.plan
 
     def keep(self) -> None:
         """Keep the rows as they are now, to go back to; see `VectorIndex.keep`."""
-        with self._writing("written"):
+        with self._writer.change("written"):
             versions.keep(self._folder, self._table_folder, int(self._table.count_rows()))
             versions.prune(self._folder)
 
@@ -195,24 +197,29 @@ class LanceIndex:
 
     def rollback(self, number: int) -> None:
         """Make the rows what they were; see `VectorIndex.rollback`. One commit, which rewrites every row."""
-        with self._writing("rolled back"):
+        with self._writer.change("rolled back", is_tidying=True) as listed:
             plan = Plan.read(self._folder)
-            then = versions.folder_of(self._folder, versions.chosen(self.versions, number))
+            version = versions.chosen(self.versions, number)
+            then = versions.folder_of(self._folder, version)
+            versions.check(then, then / self._table_folder.name, version)
             versions.keep(self._folder, self._table_folder, int(self._table.count_rows()))
             (self._folder / PLAN).unlink(missing_ok=True)
             rows = _connect(then).open_table(TABLE)
             batches = rows.search().to_batches(READ_AT_ONCE)
             self._table.add(pa.RecordBatchReader.from_batches(rows.schema, batches), mode="overwrite")
             versions.prune(self._folder)
+            listed.mended()
         if plan is not None:  # the vector index went with the rows that it was of
             self.optimize(plan.recall_target, approximate=True)
 
     def verify(self) -> Verified:
-        """Compare every row with its checksum; see `VectorIndex.verify`."""
+        """Compare every row with its checksum, and the files with their list; see `VectorIndex.verify`."""
         try:
-            return self._read(lambda table: verified(table.search().to_batches(READ_AT_ONCE)))
+            found = self._read(lambda table: verified(table.search().to_batches(READ_AT_ONCE)))
         except StoredIndexError as error:
-            return Verified(unreadable=str(error))
+            found = Verified(unreadable=str(error))
+        found.note_files(self._table_folder.name, self._writer.wrong_files())
+        return found
 
     @property
     def plan(self) -> Plan | None:
@@ -256,40 +263,11 @@ class LanceIndex:
     def _table_folder(self) -> Path:
         return self._folder / f"{TABLE}.lance"
 
-    @contextmanager
-    def _writing(self, doing: str) -> Iterator[None]:
-        """Hold the lock, once what a killed writer left is gone."""
-        with told(self._folder, doing), self._lock.held() as unfinished:
-            self._may_write()
-            if unfinished:
-                self._clear()
-            yield
-
     def _write(self, commit: Callable[[LanceTable], T]) -> T:
-        with self._writing("written"):
+        with self._writer.change("written"):
             result = commit(self._table)
-        self._tidy_if_due()
+        self._writer.tidy_if_due()
         return result
-
-    def _tidy_if_due(self) -> None:
-        # What was asked for is stored. Without room to tidy, the next write will say so.
-        with suppress(StoredIndexError):
-            with told(self._folder, "tidied"):
-                due = is_due(self._table, self._table_folder)
-            if due:
-                self.tidy()
-
-    def _sweep(self) -> None:
-        if not self._lock.is_left_unfinished():
-            return
-        # Another process is writing, or this one may only read: the index is whole all the same.
-        with suppress(StoredIndexError), told(self._folder, "tidied"), self._lock.held(patience_s=0) as unfinished:
-            if unfinished:
-                self._clear()
-
-    def _clear(self) -> None:
-        tidy(self._table, self._table_folder)
-        versions.prune(self._folder)
 
 
 def _connect(folder: Path) -> lancedb.DBConnection:

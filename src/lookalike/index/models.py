@@ -14,6 +14,7 @@ from pathlib import Path
 
 from lookalike.errors import StoredIndexError
 from lookalike.index.faults import told
+from lookalike.index.inventory import NAME as FILES
 from lookalike.index.lance import TABLE
 from lookalike.index.manifest import Manifest
 from lookalike.index.plan import NAME as PLAN
@@ -23,7 +24,7 @@ from lookalike.index.versions import FOLDER as VERSIONS
 READERS = "readers.lock"
 ENCODER = "encoder"
 #: What belongs to a model that lies in the index's own folder; the lock goes last.
-PARTS = (f"{TABLE}.lance", ENCODER, VERSIONS, PLAN, LOCK, READERS)
+PARTS = (f"{TABLE}.lance", ENCODER, VERSIONS, PLAN, FILES, LOCK, READERS)
 
 
 class Opened:

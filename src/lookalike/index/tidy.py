@@ -15,6 +15,7 @@ from pathlib import Path
 from lancedb.table import LanceTable
 
 from lookalike.errors import LookalikeError, StoredIndexError
+from lookalike.index.inventory import NAME as FILES
 from lookalike.index.plan import NAME as PLAN
 
 LOCK = "writer.lock"
@@ -33,6 +34,7 @@ class WriterLock:
 
     def __init__(self, folder: Path):
         self._path = folder / LOCK
+        self._memory = _REST
 
     @contextmanager
     def held(self, patience_s: float = PATIENCE_S) -> Iterator[bool]:
@@ -51,12 +53,35 @@ class WriterLock:
             unfinished = os.pread(descriptor, 1, 0) == _WRITING
             # One byte in place: needs no new room on a full disk.
             os.pwrite(descriptor, _WRITING, 0)
+            self._memory = _REST
             try:
                 yield unfinished
             except LookalikeError:
                 os.pwrite(descriptor, _REST, 0)
                 raise
-            os.pwrite(descriptor, _REST, 0)
+            os.pwrite(descriptor, self._memory, 0)
+        finally:
+            os.close(descriptor)
+
+    def leave_unfinished(self) -> None:
+        """Have whoever writes next, or opens the index, clear up. Only while holding the lock."""
+        self._memory = _WRITING
+
+    @contextmanager
+    def shared(self, patience_s: float = PATIENCE_S) -> Iterator[bool]:
+        """Keep writers away for a moment, also where nothing may be written, and say whether the last one finished.
+
+        Raises:
+            StoredIndexError: another process kept the lock for `patience_s`.
+            OSError: the lock file cannot be read.
+        """
+        if not self._path.exists():
+            yield True
+            return
+        descriptor = os.open(self._path, os.O_RDONLY)
+        try:
+            self._acquire(descriptor, patience_s, fcntl.LOCK_SH)
+            yield os.pread(descriptor, 1, 0) != _WRITING
         finally:
             os.close(descriptor)
 
@@ -67,11 +92,11 @@ class WriterLock:
         except OSError:
             return False
 
-    def _acquire(self, descriptor: int, patience_s: float) -> None:
+    def _acquire(self, descriptor: int, patience_s: float, kind: int = fcntl.LOCK_EX) -> None:
         end = time.monotonic() + patience_s
         while True:
             try:
-                return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
             except BlockingIOError:
                 if time.monotonic() >= end:
                     raise StoredIndexError(
@@ -85,8 +110,9 @@ def tidy(table: LanceTable, folder: Path) -> None:
     for file in folder.rglob("*"):
         if file.name.startswith(".tmp") or "#" in file.name:
             file.unlink(missing_ok=True)
-    for file in folder.parent.glob(f".{PLAN}.*.tmp"):
-        file.unlink(missing_ok=True)
+    for name in (PLAN, FILES):
+        for file in folder.parent.glob(f".{name}.*.tmp"):
+            file.unlink(missing_ok=True)
     # A reader's version may vanish: `LanceIndex` then reads the newest. An age of zero, all but the newest, would warn
     # of just that, so it is a moment; a version younger than it stays, and another round takes that too.
     for _ in range(ROUNDS):

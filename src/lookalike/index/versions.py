@@ -9,6 +9,8 @@ from pathlib import Path
 
 from lookalike.errors import StoredIndexError
 from lookalike.files import write_text
+from lookalike.index.inventory import DATA, INDEXES, Inventory
+from lookalike.index.inventory import NAME as FILES
 
 FOLDER = "versions"
 #: How many are kept; each takes the room of what was replaced or removed since.
@@ -40,6 +42,8 @@ def keep(folder: Path, table: Path, rows: int) -> None:
     aside = folder / FOLDER / ".new"
     shutil.rmtree(aside, ignore_errors=True)
     shutil.copytree(table, aside / table.name, copy_function=_link)
+    if (folder / FILES).exists():
+        _link(str(folder / FILES), str(aside / FILES))
     write_text(aside / _ABOUT, json.dumps(asdict(version)) + "\n")
     aside.rename(folder / FOLDER / str(version.number))
 
@@ -76,6 +80,29 @@ def chosen(versions: list[Version], number: int) -> Version:
             return version
     numbers = ", ".join(str(version.number) for version in versions) or "none"
     raise StoredIndexError(f"version {number} is not kept; kept: {numbers}")
+
+
+def check(folder: Path, table: Path, version: Version) -> None:
+    """Refuse a version of which rows may be missing; its rows have checksums, and its indexes are not read.
+
+    Args:
+        folder: see `folder_of`.
+        table: the folder of the table in it.
+        version: which one it is.
+
+    Raises:
+        StoredIndexError: a file is missing or changed.
+        OSError: one cannot be read.
+    """
+    listed = Inventory.read(folder) or Inventory()
+    told_by_rows = (DATA, INDEXES)
+    unsure = {name for name in listed.files if not name.startswith(told_by_rows)}
+    for name, how in listed.wrong(table, True, unsure).items():
+        if not name.startswith(told_by_rows):
+            raise StoredIndexError(
+                f"version {version.number} cannot be gone back to: {table / name} is {how}; go back to another one, or "
+                "index the catalog anew with --replace"
+            )
 
 
 def folder_of(folder: Path, version: Version) -> Path:

@@ -178,10 +178,10 @@ class Index:
         self._stored.rollback(version)
 
     def verify(self) -> Verified:
-        """Compare every stored row with its checksum: has the disk changed it?
+        """Compare every row and every file with its checksum: has a disk changed or lost any? See `VectorIndex`.
 
-        To mend what was found, index the catalog again: items that are damaged are embedded again. Where rows cannot
-        be read, `replace` the index.
+        To mend it: add the catalog again, which embeds damaged items again; if only indexes are damaged
+        (`are_rows_whole`), `optimize(approximate=True)`; if other files are, `rollback` or `replace`.
         """
         return self._stored.verify()
 
