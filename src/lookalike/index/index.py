@@ -54,8 +54,11 @@ class VectorIndex(Protocol):
     def remove(self, item_ids: Sequence[str]) -> int:
         """Forget these items; unknown ids are passed over. Returns how many there were."""
 
-    def get(self, item_ids: Sequence[str]) -> pa.Table:
-        """The rows of these items that are in the index, in the order asked for."""
+    def get(self, item_ids: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
+        """The rows of these items that are in the index, in the order asked for; these columns, or all.
+
+        Few columns are faster: vectors and attributes may be in memory, when thumbnails are not.
+        """
 
     def scan(self, columns: Sequence[str], where: str | None = None) -> pa.Table:
         """These columns of all rows that fulfil `where`, in any order.
