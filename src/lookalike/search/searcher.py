@@ -16,7 +16,7 @@ from lookalike.index.checksums import Verified
 from lookalike.index.faults import told
 from lookalike.index.manifest import NAME as MANIFEST
 from lookalike.index.models import ENCODER, Opened, beside, sweep, take_over
-from lookalike.index.rows import HIDDEN, ITEM_ID, vectors_of
+from lookalike.index.rows import HIDDEN, ITEM_ID, VECTOR, vectors_of
 from lookalike.index.versions import Version
 from lookalike.search.duplicates import Duplicate, duplicates
 from lookalike.search.intake import AddReport, PictureEncoder, batches
@@ -157,7 +157,7 @@ class Index:
 
         What was there before is kept as a version.
         """
-        if not self._stored.get(item_ids).num_rows:
+        if not self._stored.get(item_ids, [ITEM_ID]).num_rows:
             return 0
         self._stored.keep()
         return self._stored.remove(item_ids)
@@ -285,7 +285,7 @@ class Index:
         return mixed(mean_direction(np.concatenate(parts)), described, weight, self._stored.sample(SAMPLE))
 
     def _stored_vectors(self, item_ids: list[str]) -> np.ndarray:
-        rows = self._stored.get(item_ids)
+        rows = self._stored.get(item_ids, [ITEM_ID, VECTOR])
         missing = set(item_ids) - set(rows.column(ITEM_ID).to_pylist())
         if missing:
             first = next(item for item in item_ids if item in missing)
