@@ -171,8 +171,8 @@ class LanceIndex:
         if (plan := self.plan) is not None:
             self._resident.forget()
         else:
-            rows = self._resident.asked(self._read, len(np.atleast_2d(vectors)))
-            hits = None if rows is None else rows.search(asked(rows.table.schema), self._read)
+            rows = self._resident.asked(len(np.atleast_2d(vectors)))
+            hits = None if rows is None else rows.search(asked(rows.table.schema))
             if hits is not None:
                 return hits
         return answer(self._read, asked(self.schema), plan)

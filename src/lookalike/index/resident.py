@@ -1,24 +1,27 @@
 """The rows of a small table kept in memory: a search in LanceDB costs milliseconds before it reads anything.
 
 They are those of one commit. Each question looks for a newer one first, so that it sees what any process has written.
+What is read of LanceDB is read by a handle that stays at this commit: one that follows the newest may, while several
+threads use it, for a moment be at the one before.
 """
 
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from threading import Lock
 
+import lancedb
 import numpy as np
 import pyarrow as pa
 from lancedb.table import LanceTable
 
 from lookalike.errors import StoredIndexError
+from lookalike.index.faults import told
 from lookalike.index.index import Hit
 from lookalike.index.question import Question
 from lookalike.index.ranking import hits
-from lookalike.index.reading import Read, rows_at, rows_where, rows_within
+from lookalike.index.reading import rows_at, rows_where, rows_within
 from lookalike.index.rows import HIDDEN, ITEM_ID, THUMBNAIL, VECTOR, id_list, places, vectors_of
 from lookalike.index.scoring import best_rows
 
@@ -40,8 +43,8 @@ class Snapshot:
     """The vectors and attributes of one commit, each column in one piece, and the thumbnails if they have room."""
 
     table: pa.Table
-    commit: Commit
-    folder: Path
+    #: the same rows on disk
+    stored: LanceTable
 
     @property
     def vectors(self) -> np.ndarray:
@@ -54,29 +57,28 @@ class Snapshot:
             return None
         return self.table.select(list(columns)).take(places(id_list(item_ids), self.table))
 
-    def search(self, question: Question, read: Read) -> list[list[Hit]] | None:
-        """The hits of each query; None if a writer came between the search and the reading of thumbnails."""
+    def search(self, question: Question) -> list[list[Hit]] | None:
+        """The hits of each query; None if a writer has tidied their thumbnails away."""
         found = best_rows(self.table, self.vectors, question)
         numbers = np.unique(np.concatenate([np.empty(0, np.int64), *(rows for rows, _ in found)]))
         rows: pa.Table | None = self.table.take(pa.array(numbers))
         if THUMBNAIL not in self.table.column_names:
-            rows = self._with_thumbnails(rows, numbers, read)
+            rows = self._with_thumbnails(rows, numbers)
         if rows is None:
             return None
         return [hits(rows.take(pa.array(np.searchsorted(numbers, best))), scores) for best, scores in found]
 
-    def _with_thumbnails(self, rows: pa.Table, numbers: np.ndarray, read: Read) -> pa.Table | None:
+    def _with_thumbnails(self, rows: pa.Table, numbers: np.ndarray) -> pa.Table | None:
         if not len(numbers):
             return rows
         try:
             # By number takes 2 ms, by a condition on item_id 4 to 8 (10 of 20,000 and of 100,000 rows).
-            fetched = read(partial(rows_at, numbers=numbers, columns=[ITEM_ID, THUMBNAIL]))
-        except StoredIndexError:  # so few rows by now that a number is too high, or a disk error: reading it all tells
+            with told(Path(self.stored.uri), "read"):
+                fetched = rows_at(self.stored, numbers, [ITEM_ID, THUMBNAIL])
+        except StoredIndexError:  # if it was not a writer but the disk, the search there will tell
             return None
         found = places(rows.column(ITEM_ID).to_pylist(), fetched)
-        if len(found) < len(numbers) or newest(self.folder) != self.commit:
-            return None
-        return rows.append_column(THUMBNAIL, fetched.column(THUMBNAIL).take(found))
+        return rows.append_column(THUMBNAIL, fetched.column(THUMBNAIL).take(found)) if len(found) == len(rows) else None
 
 
 class Resident:
@@ -97,7 +99,7 @@ class Resident:
         """Free the memory."""
         self._held = None
 
-    def asked(self, read: Read, questions: int) -> Snapshot | None:
+    def asked(self, questions: int) -> Snapshot | None:
         """The same, for so many questions: if there are enough of them about one commit, it is loaded.
 
         While one thread loads, the others read from disk, which takes them hardly longer than to wait.
@@ -113,18 +115,19 @@ class Resident:
             self._held = held = None  # frees the room of what is of no use any more
             is_enough = self._asked == commit or questions >= ENOUGH_QUESTIONS
             self._asked = commit
-            return self._loaded(commit, read) if is_enough and commit is not None else None
+            return self._loaded(commit) if is_enough and commit is not None else None
         finally:
             self._lock.release()
 
-    def _loaded(self, commit: Commit, read: Read) -> Snapshot | None:
+    def _loaded(self, commit: Commit) -> Snapshot | None:
         try:
-            table = _load(read)
+            with told(self._folder.parent, "read"):
+                rows = _load(self._folder)
         except StoredIndexError:  # a search that needs what is damaged will tell
-            table = None
+            rows = None
+        # The handle was opened after the commit was seen, so it is at this one if it is still the newest.
         if newest(self._folder) != commit:
             return None
-        rows = None if table is None else Snapshot(table, commit, self._folder)
         self._held = commit, rows
         return rows
 
@@ -150,16 +153,18 @@ def fits(table: LanceTable) -> bool:
     return room >= 0 and rows_within(table, _shown(table), room) is not None
 
 
-def _load(read: Read) -> pa.Table | None:
+def _load(folder: Path) -> Snapshot | None:
     """Vectors, attributes and thumbnails if they have room, else without the thumbnails, else nothing."""
-    if not read(fits):
+    stored = lancedb.connect(folder.parent).open_table(folder.stem)
+    if not fits(stored):
         return None
+    whole = None
     # Most of a table on disk are its thumbnails.
-    if read(lambda table: bool(table.stats()["total_bytes"] <= MOST_BYTES)):
-        whole = read(lambda table: rows_within(table, [*_shown(table), VECTOR, THUMBNAIL], MOST_BYTES))
-        if whole is not None:
-            return whole
-    return read(lambda table: rows_where(table, None, [*_shown(table), VECTOR])).combine_chunks()
+    if stored.stats()["total_bytes"] <= MOST_BYTES:
+        whole = rows_within(stored, [*_shown(stored), VECTOR, THUMBNAIL], MOST_BYTES)
+    if whole is None:
+        whole = rows_where(stored, None, [*_shown(stored), VECTOR]).combine_chunks()
+    return Snapshot(whole, stored)
 
 
 def _shown(table: LanceTable) -> list[str]:
