@@ -192,7 +192,7 @@ def test_many_threads_load_once(index: LanceIndex, asked: Asked, monkeypatch: py
         answers = list(pool.map(lambda _: index.search(QUERY, 100)[0], range(200)))
     assert all(answer == expected for answer in answers)
     assert asked.loads == 1
-    assert 0 < asked.memory < 200  # the others did not wait
+    assert 0 < asked.memory < 195  # the others did not wait: each of seven was answered from disk meanwhile
 
 
 def test_what_has_no_room_stays_on_disk(

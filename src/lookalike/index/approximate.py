@@ -16,7 +16,7 @@ from lookalike.index.ranking import MARGIN
 from lookalike.index.resident import fits
 from lookalike.index.rows import HIDDEN, VECTOR, spread, vectors_of
 
-#: Fewer rows than this are read through faster than an index is asked.
+#: Fewer rows than this are read through about as fast as an index is asked.
 ENOUGH_ROWS = 50_000
 #: Rows of a cluster, and bits for each number of a code.
 CLUSTER_ROWS, CODE_BITS = 2_048, 4

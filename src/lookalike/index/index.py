@@ -100,7 +100,8 @@ class VectorIndex(Protocol):
 
         Args:
             recall_target: share of the ten nearest rows that a vector index must find.
-            approximate: with a vector index or without; by the number of rows unless said.
+            approximate: with a vector index or without; unless said, as it is, and with one as soon as there are many
+                rows and too much to be kept in memory.
 
         Returns:
             The `Plan` of the vector index with the recall that was measured, None if every row is read.

@@ -25,8 +25,9 @@ from lookalike.index.reading import rows_at, rows_where, rows_within
 from lookalike.index.rows import HIDDEN, ITEM_ID, THUMBNAIL, VECTOR, id_list, places, vectors_of
 from lookalike.index.scoring import best_rows
 
-#: Vectors and attributes of more bytes than this stay on disk, as do thumbnails if all together are more. To score as
-#: much takes as long as the vector index of LanceDB does for as many rows (200,000 x 128: docs/search.md).
+#: Vectors and attributes of more bytes than this stay on disk, as do thumbnails if all together are more. As much is
+#: scored in half the time that the vector index of LanceDB takes (docs/search.md). With twice as much the two would be
+#: nearly equal, and each process that searches would need the room.
 MOST_BYTES = 2**27
 #: A single question is answered sooner from disk than rows are loaded for it, and a writer that commits all the time
 #: would have them loaded for each.

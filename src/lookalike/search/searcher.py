@@ -186,15 +186,16 @@ class Index:
         return self._stored.verify()
 
     def optimize(self, recall_target: float = 0.99, approximate: bool | None = None) -> Plan | None:
-        """Merge files, and from 50,000 items on index the vectors and the columns; `add` does it when it pays.
+        """Merge files, and index vectors and columns that are too much for memory; `add` does it when it pays.
 
         Args:
             recall_target: the share of the ten best that a search must find; measured, and the index is asked
-                accordingly. If it is not reached, every item is read.
-            approximate: with a vector index or without; by the number of items unless said.
+                accordingly. If it is not reached, every item is scored.
+            approximate: with a vector index, which is then asked whatever the size, or without. Unless said, one that
+                is there is made again, and else one is made of 50,000 items or more that have no room in memory.
 
         Returns:
-            How the vectors are asked and the recall that was measured; None if every item is read.
+            How the vectors are asked and the recall that was measured; None if every item is scored.
 
         Raises:
             StoredIndexError: the target is not above 0 and at most 1, or the disk is full.
