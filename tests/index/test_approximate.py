@@ -10,8 +10,7 @@ import pyarrow as pa
 import pytest
 
 from lookalike.errors import StoredIndexError
-from lookalike.index import ExactIndex, LanceIndex, Plan, VectorIndex
-from lookalike.index import lance as lance_module
+from lookalike.index import ExactIndex, LanceIndex, Plan, VectorIndex, approximate, resident
 from lookalike.index.plan import NAME
 
 MakeRows = Callable[..., pa.Table]
@@ -34,9 +33,8 @@ def indexes(make_rows: MakeRows, tmp_path_factory: pytest.TempPathFactory) -> tu
     exact, lance = ExactIndex(DIM), LanceIndex.create(tmp_path_factory.mktemp("approximate"), DIM)
     exact.add(rows)
     lance.add(rows)
-    assert lance.is_optimizing_due
-    lance.optimize()
-    assert not lance.is_optimizing_due
+    assert not lance.is_optimizing_due  # in memory they are searched faster
+    lance.optimize(approximate=True)
     return exact, lance
 
 
@@ -123,29 +121,57 @@ def test_a_target_that_is_not_reached_leaves_every_row_read(
 ) -> None:
     lance = LanceIndex.create(tmp_path, DIM)
     lance.add(make_rows([str(number) for number in range(1000)], DIM, clustered(2, 1000)[0]))
-    monkeypatch.setattr(lance_module, "ENOUGH_ROWS", 900)
-    monkeypatch.setattr("lookalike.index.approximate._recall", lambda *_: 0.98)
+    monkeypatch.setattr(resident, "MOST_BYTES", 0)
+    monkeypatch.setattr(approximate, "ENOUGH_ROWS", 900)
+    monkeypatch.setattr(approximate, "_recall", lambda *_: 0.98)
     assert lance.is_optimizing_due
     assert lance.optimize() is None
     assert lance.plan is None
     assert not lance.is_optimizing_due  # it was tried, and is not tried with every batch
-    monkeypatch.setattr("lookalike.index.approximate._recall", lambda *_: 0.995)
+    monkeypatch.setattr(approximate, "_recall", lambda *_: 0.995)
     assert lance.optimize() is not None
-    monkeypatch.setattr(lance_module, "ENOUGH_ROWS", 1001)
-    assert lance.optimize() is None  # so few rows need none
+    assert lance.optimize(approximate=False) is None
     assert (lance.plan, lance._table.list_indices()) == (None, [])
 
 
 def test_when_it_is_due(make_rows: MakeRows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lance_module, "ENOUGH_ROWS", 500)
+    monkeypatch.setattr(approximate, "ENOUGH_ROWS", 500)
+    # Of 600 rows and 12 numbers each the vectors have room, but not the ids of five letters and the places of these.
+    monkeypatch.setattr(resident, "MOST_BYTES", 600 * 12 * 4 + 600 * 5)
     lance = LanceIndex.create(tmp_path, 12)  # a dimension that the codes cannot have
     due = []
     for part in range(4):
-        lance.add(make_rows([f"{part}/{number}" for number in range(300)], 12))
+        lance.add(make_rows([f"{part}/{number:03}" for number in range(300)], 12))
         due.append(lance.is_optimizing_due)
         if due[-1]:
             assert lance.optimize() is not None
     assert due == [False, True, False, True]
+
+
+def test_it_is_not_due_where_the_rows_have_room_in_memory(
+    make_rows: MakeRows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(approximate, "ENOUGH_ROWS", 500)
+    lance = LanceIndex.create(tmp_path, 4)
+    lance.add(make_rows([str(number) for number in range(600)]))
+    assert not lance.is_optimizing_due
+    assert lance.optimize() is None
+
+
+def test_an_index_that_was_asked_for_stays(
+    make_rows: MakeRows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lance = LanceIndex.create(tmp_path, 8)
+    lance.add(make_rows([str(number) for number in range(600)], 8))
+    assert lance.optimize(approximate=True) is not None
+    query = np.ones((1, 8))
+    monkeypatch.setattr(resident.Snapshot, "search", None)  # is not asked
+    assert lance.search(query, 3) == lance.search(query, 3) == lance.search(query, 3)
+    assert lance.optimize() is not None
+    monkeypatch.undo()
+    assert lance.optimize(approximate=False) is None
+    lance.search(np.ones((2, 8)), 3)
+    assert lance._resident.known() is not None
 
 
 @pytest.mark.parametrize("target", [0, -1, 1.1, float("nan")])

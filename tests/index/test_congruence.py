@@ -2,9 +2,11 @@
 
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from lookalike.errors import StoredIndexError
-from lookalike.index import ExactIndex, LanceIndex, VectorIndex
+from lookalike.index import ExactIndex, LanceIndex, VectorIndex, lance, resident
+from lookalike.index.rows import THUMBNAIL
 
 DIM = 3
 IDS = [f"item {number}" for number in range(30)]
@@ -48,6 +51,8 @@ class Twins(RuleBasedStateMachine):
     comparisons = 0
     rollbacks = 0
     hits = 0
+    #: how many answers came from where: disk, memory, memory but for the thumbnails
+    answers: ClassVar[Counter[str]] = Counter()
 
     @initialize(seed=st.integers(0, 9))
     def begin(self, seed: int) -> None:
@@ -92,7 +97,11 @@ class Twins(RuleBasedStateMachine):
     )
     def search(self, vectors: list[Any], k: int, where: str | None, more: dict[str, Any]) -> None:
         expected = self.answer(self.exact, vectors, k, where, more)
-        assert self.answer(self.lance, vectors, k, where, more) == expected
+        # The first question about a commit is answered from disk, the second from memory, if not the first too.
+        for _ in range(2):
+            assert self.answer(self.lance, vectors, k, where, more) == expected
+        assert isinstance(self.lance, LanceIndex)
+        assert self.lance._resident.known() is not None
         Twins.comparisons += 1
         Twins.hits += len(expected[0]) if isinstance(expected, list) else 0
 
@@ -111,6 +120,8 @@ class Twins(RuleBasedStateMachine):
     def get(self, ids: list[str]) -> None:
         names = sorted(self.exact.schema.names)
         assert self.lance.get(ids).select(names).to_pylist() == self.exact.get(ids).select(names).to_pylist()
+        some = ["vector", "item_id"]
+        assert self.lance.get(ids, some).to_pylist() == self.exact.get(ids, some).to_pylist()
 
     @rule()
     def keep(self) -> None:
@@ -170,9 +181,31 @@ class Twins(RuleBasedStateMachine):
             return str(error)
 
 
-def test_lance_equals_exact(make_rows: Callable[..., pa.Table]) -> None:
+def spy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Count where answers come from; every other time that rows are loaded, the thumbnails stay on disk."""
+    answer, search, within, loads = lance.answer, resident.Snapshot.search, resident.rows_within, iter(range(10**9))
+
+    def from_disk(*arguments: Any) -> Any:
+        Twins.answers["disk"] += 1
+        return answer(*arguments)
+
+    def from_memory(snapshot: resident.Snapshot, *arguments: Any) -> Any:
+        Twins.answers["memory" if THUMBNAIL in snapshot.table.column_names else "memory but for the thumbnails"] += 1
+        return search(snapshot, *arguments)
+
+    def with_or_without(table: Any, columns: Any, most_bytes: int) -> Any:
+        return None if THUMBNAIL in columns and next(loads) % 2 else within(table, columns, most_bytes)
+
+    monkeypatch.setattr(lance, "answer", from_disk)
+    monkeypatch.setattr(resident.Snapshot, "search", from_memory)
+    monkeypatch.setattr(resident, "rows_within", with_or_without)
+
+
+def test_lance_equals_exact(make_rows: Callable[..., pa.Table], monkeypatch: pytest.MonkeyPatch) -> None:
     Twins.make_rows = staticmethod(make_rows)
     Twins.comparisons = Twins.hits = Twins.rollbacks = 0
+    Twins.answers = Counter()
+    spy(monkeypatch)
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         Twins,
         settings=settings(
@@ -182,32 +215,40 @@ def test_lance_equals_exact(make_rows: Callable[..., pa.Table]) -> None:
     assert Twins.comparisons > 30
     assert Twins.hits > 100
     assert Twins.rollbacks > 10
+    assert len(Twins.answers) == 3
+    assert min(Twins.answers.values()) > 30
 
 
 def test_a_large_tie_is_cut_in_the_order_of_item_id(make_rows: Callable[..., pa.Table], tmp_path: Path) -> None:
     ids = [f"{number:04}" for number in np.random.default_rng(0).permutation(3000)]
     rows = make_rows(ids, DIM, [DIRECTIONS[int(item) % 2] for item in ids])
-    exact, lance = ExactIndex(DIM), LanceIndex.create(tmp_path, DIM)
-    for index in (exact, lance):
+    exact, stored = ExactIndex(DIM), LanceIndex.create(tmp_path, DIM)
+    for index in (exact, stored):
         for start in range(0, 3000, 1000):
             index.add(rows.slice(start, 1000))
+    for index in (exact, stored, stored):  # from disk, then from memory
         hits = index.search(np.array([[1.0, 0, 0]]), 20)[0]
         assert [hit.item_id for hit in hits] == [f"{number:04}" for number in range(0, 40, 2)]
         assert {hit.score for hit in hits} == {1.0}
 
 
-def test_a_large_group_costs_one_round(make_rows: Callable[..., pa.Table], tmp_path: Path) -> None:
+def test_a_large_group_costs_one_round(
+    make_rows: Callable[..., pa.Table], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rng = np.random.default_rng(0)
     ids, shops = [f"{number:04}" for number in range(2000)], ["all"] * 1500 + [f"shop {n % 60}" for n in range(500)]
     vectors = rng.standard_normal((2000, DIM)) + (
         [[5, 0, 0]] * 1500 + [[0, 0, 0]] * 500
     )  # the largest group is nearest
-    exact, lance = ExactIndex(DIM), LanceIndex.create(tmp_path, DIM)
-    for index in (exact, lance):
+    exact, stored = ExactIndex(DIM), LanceIndex.create(tmp_path, DIM)
+    for index in (exact, stored):
         index.add(make_rows(ids, DIM, vectors, shop=shops))
     query = np.array([[1.0, 0, 0]])
-    for k in (1, 7, 61, 100):
-        found = lance.search(query, k, group_by="shop")[0]
+    for k, most_bytes in product((1, 7, 61, 100), (0, 2**20)):  # from disk, and from memory
+        monkeypatch.setattr(resident, "MOST_BYTES", most_bytes)
+        stored = LanceIndex.open(tmp_path)
+        found = stored.search(np.repeat(query, 2, axis=0), k, group_by="shop")[1]
+        assert (stored._resident.known() is not None) is bool(most_bytes)
         assert found == exact.search(query, k, group_by="shop")[0]
         assert len({hit.attributes["shop"] for hit in found}) == len(found) == min(k, 61)
     hits = exact.search(query, 2000)[0]
@@ -218,11 +259,17 @@ def test_a_large_group_costs_one_round(make_rows: Callable[..., pa.Table], tmp_p
 
 
 @pytest.mark.parametrize("dim", [1, 7, 384])
-def test_scores_are_equal_to_the_last_bit(dim: int, make_rows: Callable[..., pa.Table], tmp_path: Path) -> None:
+def test_scores_are_equal_to_the_last_bit(
+    dim: int, make_rows: Callable[..., pa.Table], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rng = np.random.default_rng(dim)
     rows = make_rows([str(number) for number in range(500)], dim, rng.standard_normal((500, dim)))
-    exact, lance = ExactIndex(dim), LanceIndex.create(tmp_path, dim)
+    exact, stored = ExactIndex(dim), LanceIndex.create(tmp_path, dim)
     queries = rng.standard_normal((5, dim)) * 100
-    for index in (exact, lance):
+    for index in (exact, stored):
         index.add(rows)
-    assert lance.search(queries, 30) == exact.search(queries, 30)
+    expected = exact.search(queries, 30)
+    assert [stored.search(query[None], 30)[0] for query in queries] == expected  # the first from disk
+    assert stored.search(queries, 30) == expected
+    monkeypatch.setattr(resident, "MOST_BYTES", 0)
+    assert LanceIndex.open(tmp_path).search(queries, 30) == expected

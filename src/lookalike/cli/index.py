@@ -38,7 +38,9 @@ def index(
     verify: Annotated[bool, typer.Option("--verify", help="Look for what the disk has changed or lost.")] = False,
     approximate: Annotated[
         bool | None,
-        typer.Option("--ann/--exact", help="With a vector index or without; by default from 50,000 items on."),
+        typer.Option(
+            "--ann/--exact", help="With a vector index or without; by default with one if they are too many for memory."
+        ),
     ] = None,
     recall_target: Annotated[
         float, typer.Option("--recall-target", min=0.01, max=1, help="With --ann: share of the ten best to be found.")

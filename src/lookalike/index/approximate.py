@@ -13,12 +13,11 @@ from lookalike.errors import StoredIndexError
 from lookalike.index.filter_values import kind_of
 from lookalike.index.plan import LIMIT, Plan
 from lookalike.index.ranking import MARGIN
+from lookalike.index.resident import fits
 from lookalike.index.rows import HIDDEN, VECTOR, spread, vectors_of
 
-#: Fewer rows than this are read through faster than an index is asked.
+#: Fewer rows than this are read through about as fast as an index is asked.
 ENOUGH_ROWS = 50_000
-#: Fewer rows than this that fulfil a filter are read through as well.
-FEW_ROWS = 10_000
 #: Rows of a cluster, and bits for each number of a code.
 CLUSTER_ROWS, CODE_BITS = 2_048, 4
 #: Columns with fewer values are indexed by a bitmap for each value.
@@ -36,6 +35,12 @@ def check_target(recall_target: float) -> None:
     """
     if not 0 < recall_target <= 1:
         raise StoredIndexError(f"recall_target = {recall_target}: it must be above 0 and at most 1")
+
+
+def pays(table: LanceTable, plan: Plan | None) -> bool:
+    """Whether to index the vectors: there are many and too much for memory, or twice as many as when it was done."""
+    rows = int(table.count_rows())
+    return rows >= ENOUGH_ROWS and (not fits(table) if plan is None else rows >= 2 * plan.rows)
 
 
 def build_indexes(table: LanceTable, recall_target: float) -> Plan:

@@ -8,10 +8,11 @@ import pyarrow.compute as pc
 
 from lookalike.index.checksums import Verified, verify_rows, with_checksums
 from lookalike.index.filters import compile_filter
-from lookalike.index.grouping import group_column
 from lookalike.index.index import Hit
-from lookalike.index.ranking import MARGIN, best, unit_queries
+from lookalike.index.question import Question
+from lookalike.index.ranking import hits
 from lookalike.index.rows import ITEM_ID, checked, empty_schema, fitted, id_list, places, spread, vectors_of, widened
+from lookalike.index.scoring import best_rows, fulfilling
 from lookalike.index.versions import KEPT, Version, chosen
 
 
@@ -52,13 +53,17 @@ class ExactIndex:
         self._table = self._without(pa.array(id_list(item_ids), pa.string()))
         return before - len(self)
 
-    def get(self, item_ids: Sequence[str]) -> pa.Table:
-        """The rows of these items that are in the index, in the order asked for."""
-        return self._table.take(places(id_list(item_ids), self._table))
+    def get(self, item_ids: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
+        """The rows of these items that are in the index, in the order asked for; see `VectorIndex.get`."""
+        rows = self._table.take(places(id_list(item_ids), self._table))
+        return rows if columns is None else rows.select(list(columns))
 
     def scan(self, columns: Sequence[str], where: str | None = None) -> pa.Table:
         """These columns of all rows that fulfil `where`."""
-        return self._where(self._table, where).select(list(columns))
+        table = self._table
+        if where is not None:
+            table = table.filter(pa.array(fulfilling(table, compile_filter(where, self.schema))))
+        return table.select(list(columns))
 
     def sample(self, count: int) -> np.ndarray:
         """The vectors of up to `count` rows from all over the index."""
@@ -74,13 +79,9 @@ class ExactIndex:
         without: Sequence[str] = (),
     ) -> list[list[Hit]]:
         """The k best rows for each query; see `VectorIndex.search`."""
-        queries = unit_queries(vectors, self._dim, k)
-        table = self._where(self._without(pa.array(id_list(without), pa.string())), where)
-        stored = vectors_of(table)
-        if group_by is None:
-            return [best(_candidates(table, stored, query, k), query, k) for query in queries]
-        groups = _groups(table, group_column(group_by, self.schema).name)
-        return [_best_of_groups(table, groups, stored, query, k) for query in queries]
+        question = Question.of(self.schema, vectors, k, where, group_by, without)
+        found = best_rows(self._table, vectors_of(self._table), question)
+        return [hits(self._table.take(pa.array(rows)), scores) for rows, scores in found]
 
     def optimize(self, recall_target: float = 0.99, approximate: bool | None = None) -> None:
         """Nothing to do: every row is read."""
@@ -114,41 +115,5 @@ class ExactIndex:
     def _keep(self) -> None:
         self._kept.append((Version.after(self.versions, len(self)), self._table))
 
-    def _where(self, table: pa.Table, where: str | None) -> pa.Table:
-        return table if where is None else table.filter(compile_filter(where, self.schema).expression)
-
     def _without(self, ids: pa.Array) -> pa.Table:
         return self._table.filter(pc.invert(pc.is_in(self._table.column(ITEM_ID), value_set=ids)))
-
-
-def _candidates(table: pa.Table, stored: np.ndarray, query: np.ndarray, k: int) -> pa.Table:
-    if len(stored) <= k:
-        return table
-    scores = stored @ query
-    kth_best = np.partition(scores, -k)[-k]
-    return table.take(pa.array(np.flatnonzero(scores >= kth_best - MARGIN)))
-
-
-def _groups(table: pa.Table, column: str) -> np.ndarray:
-    """The number of each row's group; a row without a value has its own."""
-    codes = table.column(column).combine_chunks().dictionary_encode().indices
-    numbers = np.array(codes.fill_null(-1), dtype=np.int64)
-    alone = np.flatnonzero(numbers < 0)
-    numbers[alone] = table.num_rows + alone
-    return np.unique(numbers, return_inverse=True)[1]
-
-
-def _best_of_groups(table: pa.Table, groups: np.ndarray, stored: np.ndarray, query: np.ndarray, k: int) -> list[Hit]:
-    scores = stored @ query
-    highest = np.full(groups.max(initial=-1) + 1, -np.inf, np.float32)
-    np.maximum.at(highest, groups, scores)
-    # Of each group what may be its best, of all these the best row first.
-    candidates = np.flatnonzero(scores >= highest[groups] - MARGIN)
-    if len(highest) > k:
-        candidates = candidates[scores[candidates] >= np.partition(highest, -k)[-k] - 2 * MARGIN]
-    ranked = best(table.take(pa.array(candidates)), query, len(candidates))
-    place = dict(zip(table.column(ITEM_ID).take(pa.array(candidates)).to_pylist(), groups[candidates], strict=True))
-    chosen: dict[int, Hit] = {}
-    for hit in ranked:
-        chosen.setdefault(int(place[hit.item_id]), hit)
-    return list(chosen.values())[:k]

@@ -54,8 +54,11 @@ class VectorIndex(Protocol):
     def remove(self, item_ids: Sequence[str]) -> int:
         """Forget these items; unknown ids are passed over. Returns how many there were."""
 
-    def get(self, item_ids: Sequence[str]) -> pa.Table:
-        """The rows of these items that are in the index, in the order asked for."""
+    def get(self, item_ids: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
+        """The rows of these items that are in the index, in the order asked for; these columns, or all.
+
+        Few columns are faster: vectors and attributes may be in memory, when thumbnails are not.
+        """
 
     def scan(self, columns: Sequence[str], where: str | None = None) -> pa.Table:
         """These columns of all rows that fulfil `where`, in any order.
@@ -97,7 +100,8 @@ class VectorIndex(Protocol):
 
         Args:
             recall_target: share of the ten nearest rows that a vector index must find.
-            approximate: with a vector index or without; by the number of rows unless said.
+            approximate: with a vector index or without; unless said, as it is, and with one as soon as there are many
+                rows and too much to be kept in memory.
 
         Returns:
             The `Plan` of the vector index with the recall that was measured, None if every row is read.

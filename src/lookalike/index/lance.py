@@ -1,7 +1,6 @@
 """An index on disk: one LanceDB table, written by one process at a time and read by any number."""
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -14,19 +13,29 @@ from lancedb.table import LanceTable
 
 from lookalike.errors import LookalikeError, StoredIndexError
 from lookalike.index import versions
-from lookalike.index.approximate import ENOUGH_ROWS, FEW_ROWS, build_indexes, check_target, drop_indexes
+from lookalike.index.approximate import build_indexes, check_target, drop_indexes, pays
 from lookalike.index.checksums import Verified, verified, with_checksums
-from lookalike.index.conditions import Condition, both
 from lookalike.index.faults import is_gone, told
 from lookalike.index.filters import compile_filter
-from lookalike.index.grouping import best_of_groups, but_items, group_column
 from lookalike.index.index import Hit
 from lookalike.index.inventory import INDEXES
 from lookalike.index.plan import NAME as PLAN
 from lookalike.index.plan import Plan
-from lookalike.index.ranking import best, unit_queries
-from lookalike.index.reading import candidates, conditions, rows_where, spread_rows
-from lookalike.index.rows import ITEM_ID, VECTOR, checked, empty_schema, fitted, id_list, places, vectors_of, widened
+from lookalike.index.question import Question
+from lookalike.index.reading import answer, conditions, rows_where, spread_rows
+from lookalike.index.resident import Resident
+from lookalike.index.rows import (
+    ITEM_ID,
+    VECTOR,
+    checked,
+    empty_schema,
+    fitted,
+    id_list,
+    places,
+    spread,
+    vectors_of,
+    widened,
+)
 from lookalike.index.tidy import WriterLock, tidy
 from lookalike.index.versions import Version
 from lookalike.index.writing import Writer
@@ -49,6 +58,7 @@ class LanceIndex:
         self._folder = folder
         self._table = table
         self._writer = Writer(folder, table, self._table_folder, may_write)
+        self._resident = Resident(self._table_folder)
 
     @classmethod
     def create(cls, folder: str | Path, dim: int) -> "LanceIndex":
@@ -125,11 +135,17 @@ class LanceIndex:
 
         return self._write(commit) if parts else 0
 
-    def get(self, item_ids: Sequence[str]) -> pa.Table:
-        """The rows of these items that are in the index, in the order asked for."""
+    def get(self, item_ids: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
+        """The rows of these items that are in the index, in the order asked for; see `VectorIndex.get`."""
+        # Whole rows are read to be checked and stored again, so they come from disk.
+        known = None if columns is None else self._resident.known()
+        if known is not None and columns is not None and (rows := known.get(item_ids, columns)) is not None:
+            return rows
         ids = id_list(item_ids)
-        found = [self._read(partial(rows_where, condition=condition)) for condition in conditions(ids)]
-        rows = pa.concat_tables([self.schema.empty_table(), *found])
+        found = [self._read(partial(rows_where, condition=part, columns=columns)) for part in conditions(ids)]
+        schema = self.schema
+        none = (schema if columns is None else pa.schema([schema.field(name) for name in columns])).empty_table()
+        rows = pa.concat_tables([none, *found])
         return rows.take(places(ids, rows))
 
     def scan(self, columns: Sequence[str], where: str | None = None) -> pa.Table:
@@ -139,6 +155,8 @@ class LanceIndex:
 
     def sample(self, count: int) -> np.ndarray:
         """The vectors of up to `count` rows from all over the index."""
+        if (rows := self._resident.known()) is not None:
+            return np.asarray(rows.vectors[spread(rows.table.num_rows, count)])
         return vectors_of(self._read(partial(spread_rows, count=count)))
 
     def search(
@@ -151,34 +169,32 @@ class LanceIndex:
         without: Sequence[str] = (),
     ) -> list[list[Hit]]:
         """The k best rows for each query; see `VectorIndex.search`."""
-        queries = unit_queries(vectors, self.dim, k)
-        schema = self.schema
-        condition = None if where is None else compile_filter(where, schema)
-        if group_by is None:
-            return [self._best(query, k, condition, set(id_list(without))) for query in queries]
-        column = group_column(group_by, schema)
-        if without:
-            condition = both(condition, but_items(id_list(without)))
-
-        def found(query: np.ndarray, count: int, more: Condition | None) -> list[Hit]:
-            return self._best(query, count, both(condition, more))
-
-        return [best_of_groups(partial(found, query), k, column) for query in queries]
+        asked = partial(Question.of, vectors=vectors, k=k, where=where, group_by=group_by, without=without)
+        if (plan := self.plan) is not None:
+            self._resident.forget()
+        else:
+            rows = self._resident.asked(len(np.atleast_2d(vectors)))
+            hits = None if rows is None else rows.search(asked(rows.table.schema))
+            if hits is not None:
+                return hits
+        return answer(self._read, asked(self.schema), plan)
 
     def tidy(self) -> None:
         """Merge small files and free what old versions hold; `add` and `remove` see to it when it is worth the time."""
         self._writer.tidy()
 
     def optimize(self, recall_target: float = 0.99, approximate: bool | None = None) -> Plan | None:
-        """Merge files, index the columns of filters and, from `ENOUGH_ROWS` rows on, the vectors; see `VectorIndex`."""
+        """Merge files; index the vectors and the columns of filters, or do not; see `VectorIndex`."""
         check_target(recall_target)
         with self._writer.change("optimized", is_tidying=True) as listed:
+            if approximate is None:
+                approximate = Plan.read(self._folder) is not None or pays(self._table, None)
             # While there is no plan, every row is read: a reader never asks a new index in an old way.
             (self._folder / PLAN).unlink(missing_ok=True)
             # Tidying reads them, and they may be damaged.
             drop_indexes(self._table)
             tidy(self._table, self._table_folder)
-            if approximate or (approximate is None and self._table.count_rows() >= ENOUGH_ROWS):
+            if approximate:
                 build_indexes(self._table, recall_target).write(self._folder)
                 tidy(self._table, self._table_folder)
             listed.mended(INDEXES)
@@ -229,24 +245,8 @@ class LanceIndex:
 
     @property
     def is_optimizing_due(self) -> bool:
-        """Whether there are enough rows for a vector index, and twice as many as when it was made, if it was."""
-        rows, plan = len(self), Plan.read(self._folder)
-        return rows >= ENOUGH_ROWS and (plan is None or rows >= 2 * plan.rows)
-
-    def _best(self, query: np.ndarray, k: int, condition: Condition | None, without: Collection[str] = ()) -> list[Hit]:
-        # A few more and then fewer: cheaper than a condition, which every row would have to meet.
-        count = k + len(without)
-        sql = None if condition is None else condition.sql
-        hits = best(candidates(self._read, query, count, sql, self._plan_for(sql)), query, count)
-        return [hit for hit in hits if hit.item_id not in without][:k]
-
-    def _plan_for(self, condition: str | None) -> Plan | None:
-        plan = self.plan
-        if plan is None or condition is None:
-            return plan
-        # With a filter the nearest rows may be in any cluster. Few rows are read through.
-        rows = self._read(lambda table: int(table.count_rows(condition)))
-        return replace(plan, probes=plan.clusters) if rows >= FEW_ROWS else None
+        """Whether the rows are too many for memory and for being read, or twice as many as when they were indexed."""
+        return self._read(partial(pays, plan=Plan.read(self._folder)))
 
     def _read(self, read: Callable[[LanceTable], T]) -> T:
         # A writer may tidy a version away between its choice and the reading of its files: then choose again.

@@ -41,14 +41,24 @@ def unit_queries(vectors: np.ndarray, dim: int, k: int) -> np.ndarray:
 
 def best(candidates: pa.Table, query: np.ndarray, k: int) -> list[Hit]:
     """The k best rows of `candidates` for one unit query [dim], best first, ties in the order of item_id."""
+    order, scores = ranked(candidates, query, k)
+    return hits(candidates.take(pa.array(order)), scores)
+
+
+def ranked(candidates: pa.Table, query: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers of the k best rows, best first, and their scores: int64 [k], float64 [k]."""
     scores = _scores(vectors_of(candidates), query)
     ids: Sequence[str] = candidates.column(ITEM_ID).to_pylist()
-    order = sorted(range(len(ids)), key=lambda row: (-scores[row], ids[row]))[:k]
-    shown = [name for name in candidates.column_names if name == THUMBNAIL or name not in HIDDEN]
-    found = candidates.select(shown).take(pa.array(order, pa.int64())).to_pylist()
+    order = np.array(sorted(range(len(ids)), key=lambda row: (-scores[row], ids[row]))[:k], np.int64)
+    return order, scores[order]
+
+
+def hits(rows: pa.Table, scores: np.ndarray) -> list[Hit]:
+    """These rows as they are answered, in their order."""
+    shown = [name for name in rows.column_names if name == THUMBNAIL or name not in HIDDEN]
     return [
-        Hit(row.pop(ITEM_ID), float(scores[number]), thumbnail=row.pop(THUMBNAIL), attributes=row)
-        for number, row in zip(order, found, strict=True)
+        Hit(row.pop(ITEM_ID), float(score), thumbnail=row.pop(THUMBNAIL), attributes=row)
+        for score, row in zip(scores, rows.select(shown).to_pylist(), strict=True)
     ]
 
 

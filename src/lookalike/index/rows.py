@@ -86,10 +86,10 @@ def fitted(rows: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 def vectors_of(table: pa.Table) -> np.ndarray:
-    """The vectors, float32 [rows, dim]."""
+    """The vectors, float32 [rows, dim]; not copied if they lie in one piece, and then not to be written to."""
     column = table.column(VECTOR)
     parts = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks]
-    flat = np.concatenate(parts) if parts else np.empty(0, np.float32)
+    flat = parts[0] if len(parts) == 1 else np.concatenate(parts or [np.empty(0, np.float32)])
     return flat.reshape(table.num_rows, column.type.list_size)
 
 
@@ -100,7 +100,10 @@ def id_list(item_ids: Sequence[str]) -> list[str]:
 
 def places(ids: list[str], rows: pa.Table) -> pa.Array:
     """The row numbers of those of the ids that are there, in their order."""
-    return pc.index_in(pa.array(ids, pa.string()), value_set=rows.column(ITEM_ID)).drop_null()
+    wanted, column = pa.array(ids, pa.string()), rows.column(ITEM_ID)
+    # Only those that are asked for go into a table of places: a large index is read through and not hashed.
+    there = pa.array(np.flatnonzero(pc.is_in(column, value_set=wanted).to_numpy()))
+    return there.take(pc.index_in(wanted, value_set=column.take(there)).drop_null())
 
 
 def spread(rows: int, count: int) -> np.ndarray:

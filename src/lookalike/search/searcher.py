@@ -16,7 +16,7 @@ from lookalike.index.checksums import Verified
 from lookalike.index.faults import told
 from lookalike.index.manifest import NAME as MANIFEST
 from lookalike.index.models import ENCODER, Opened, beside, sweep, take_over
-from lookalike.index.rows import HIDDEN, ITEM_ID, vectors_of
+from lookalike.index.rows import HIDDEN, ITEM_ID, VECTOR, vectors_of
 from lookalike.index.versions import Version
 from lookalike.search.duplicates import Duplicate, duplicates
 from lookalike.search.intake import AddReport, PictureEncoder, batches
@@ -157,7 +157,7 @@ class Index:
 
         What was there before is kept as a version.
         """
-        if not self._stored.get(item_ids).num_rows:
+        if not self._stored.get(item_ids, [ITEM_ID]).num_rows:
             return 0
         self._stored.keep()
         return self._stored.remove(item_ids)
@@ -186,15 +186,16 @@ class Index:
         return self._stored.verify()
 
     def optimize(self, recall_target: float = 0.99, approximate: bool | None = None) -> Plan | None:
-        """Merge files, and from 50,000 items on index the vectors and the columns; `add` does it when it pays.
+        """Merge files, and index vectors and columns that are too much for memory; `add` does it when it pays.
 
         Args:
             recall_target: the share of the ten best that a search must find; measured, and the index is asked
-                accordingly. If it is not reached, every item is read.
-            approximate: with a vector index or without; by the number of items unless said.
+                accordingly. If it is not reached, every item is scored.
+            approximate: with a vector index, which is then asked whatever the size, or without. Unless said, one that
+                is there is made again, and else one is made of 50,000 items or more that have no room in memory.
 
         Returns:
-            How the vectors are asked and the recall that was measured; None if every item is read.
+            How the vectors are asked and the recall that was measured; None if every item is scored.
 
         Raises:
             StoredIndexError: the target is not above 0 and at most 1, or the disk is full.
@@ -285,7 +286,7 @@ class Index:
         return mixed(mean_direction(np.concatenate(parts)), described, weight, self._stored.sample(SAMPLE))
 
     def _stored_vectors(self, item_ids: list[str]) -> np.ndarray:
-        rows = self._stored.get(item_ids)
+        rows = self._stored.get(item_ids, [ITEM_ID, VECTOR])
         missing = set(item_ids) - set(rows.column(ITEM_ID).to_pylist())
         if missing:
             first = next(item for item in item_ids if item in missing)

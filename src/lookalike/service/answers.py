@@ -133,18 +133,30 @@ class Answers:
                 raise HTTPException(403, said)
             yield model.poor
 
-    def item(self, item_id: str) -> tuple[dict[str, Any], bytes | None]:
-        """The attributes and the thumbnail of an item.
+    def item(self, item_id: str) -> dict[str, Any]:
+        """The attributes of an item.
 
         Raises:
             HTTPException: 404, there is none.
         """
-        with self._current.using() as model:
-            rows = model.stored.get([item_id]).to_pylist()
-        if not rows:
-            raise HTTPException(404, f"there is no item {item_id!r} in the index")
-        row = rows[0]
-        return {name: value for name, value in row.items() if name not in (ITEM_ID, *HIDDEN)}, row[THUMBNAIL]
+        return {name: value for name, value in self._item(item_id).items() if name not in (ITEM_ID, *HIDDEN)}
+
+    def thumbnail(self, item_id: str) -> bytes | None:
+        """The thumbnail of an item, a JPEG.
+
+        Raises:
+            HTTPException: 404, there is no such item.
+        """
+        picture: bytes | None = self._item(item_id, [ITEM_ID, THUMBNAIL])[THUMBNAIL]
+        return picture
+
+    def check_item(self, item_id: str) -> None:
+        """Refuse an item that is not there.
+
+        Raises:
+            HTTPException: 404.
+        """
+        self._item(item_id, [ITEM_ID])
 
     def add(self, item_id: str, picture: bytes, attributes: Mapping[str, Any]) -> None:
         """Store an item, whole; one with its id is replaced.
@@ -177,6 +189,13 @@ class Answers:
         """Close the index, and give up an unfinished map."""
         self._map.close()
         self._current.close()
+
+    def _item(self, item_id: str, columns: Sequence[str] | None = None) -> dict[str, Any]:
+        with self._current.using() as model:
+            rows: list[dict[str, Any]] = model.stored.get([item_id], columns).to_pylist()
+        if not rows:
+            raise HTTPException(404, f"there is no item {item_id!r} in the index")
+        return rows[0]
 
     def _decoded(self, model: Model, picture: bytes, region: tuple[float, float, float, float] | None) -> Image.Image:
         # As the index decodes it, but within the limits of the service.

@@ -9,7 +9,7 @@ from lookalike.errors import LookalikeError, StoredIndexError
 from lookalike.index import LanceIndex
 from lookalike.index.faults import told
 from lookalike.index.lance import TABLE
-from lookalike.index.models import ENCODER, Opened
+from lookalike.index.models import ENCODER, Opened, sweep
 from lookalike.search import Index
 from lookalike.search.intake import PictureEncoder
 from lookalike.service.batching import BatchedEncoder
@@ -22,16 +22,18 @@ class Model:
 
     def __init__(self, root: Path, given: PictureEncoder | None, settings: Settings, on_batch: Callable[[int], None]):
         self.opened = Opened(root)
+        sweep(root)
         self.folder = self.opened.folder
         encoder: PictureEncoder = given or _load(self.folder / ENCODER)
         self.opened.manifest.check_encoder(encoder.fingerprint, encoder.describe())
-        self.stored = LanceIndex.open(self.folder)
+        self.stored = LanceIndex.open(self.folder, self.opened.check_current)
         kept = settings.poor_queries
         #: None where none are kept
         self.poor = PoorQueries(kept, settings.limits, encoder.fingerprint, self.stored) if kept else None
         self.has_words = getattr(encoder, "words", True) is not None
         self.encoder = BatchedEncoder(encoder, settings.limits.max_batch, on_batch)
-        self.index = Index.open(root, self.encoder)
+        # Not opened once more: its rows would be twice in memory.
+        self.index = Index(self.encoder, self.stored, self.opened)
         self.users, self.is_former = 0, False
 
     def version(self) -> tuple[str, ...]:

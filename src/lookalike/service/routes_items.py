@@ -42,14 +42,14 @@ def item_routes(answers: Answers, admission: Admission, settings: Settings, feed
         responses={200: {"content": {"image/jpeg": {}}}},
     )  # fmt: skip
     async def thumbnail(item_id: ItemId) -> Response:
-        _, picture = await admission.run(lambda: answers.item(item_id))
+        picture = await admission.run(lambda: answers.thumbnail(item_id))
         if picture is None:
             raise HTTPException(404, f"item {item_id!r} has no thumbnail")
         return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=60"})
 
     @router.get("/items/{item_id:path}", summary="What is known of an item.")
     async def item(item_id: ItemId) -> Item:
-        attributes, _ = await admission.run(lambda: answers.item(item_id))
+        attributes = await admission.run(lambda: answers.item(item_id))
         return Item(item_id=item_id, attributes=plain(attributes))
 
     @router.post("/items", summary="Add an item, or replace it, whole.", status_code=201)

@@ -68,11 +68,7 @@ def search_routes(answers: Answers, admission: Admission) -> APIRouter:
     @router.get("/similar/{item_id:path}", summary="What is like an item of the index.")
     async def similar(item_id: ItemId, page: Annotated[Page, Query()]) -> Answer:
         """The item itself is not among them."""
-
-        def work() -> None:
-            answers.item(item_id)
-
-        await admission.run(work)
+        await admission.run(lambda: answers.check_item(item_id))
         return await answer(Question(item_id=item_id, **page.model_dump()), [])
 
     return router
