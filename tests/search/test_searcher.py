@@ -157,7 +157,7 @@ def test_opening_with_the_encoder_it_was_made_with(
 ) -> None:
     Index.create(tmp_path / "i", make_encoder(1)).add(make_catalog())
     assert sorted(path.name for path in (tmp_path / "i").iterdir()) == [
-        "encoder", "items.lance", "manifest.json", "readers.lock", "versions", "writer.lock",
+        "encoder", "files.json", "items.lance", "manifest.json", "readers.lock", "versions", "writer.lock",
     ]  # fmt: skip
     index = Index.open(tmp_path / "i", make_encoder(1))
     assert index.search(image=make_picture("red", 3), k=1)[0].item_id == "red-3"
