@@ -115,7 +115,7 @@ def steps_rows(cell: Cell, repeats: int, at_least: float, goals: list[str]) -> I
 
 
 def goal(what: str, found: float, least: float, form: str) -> str:
-    value = form.removeprefix("at least ")
+    value = form.removeprefix("at least ").replace("0%", "1%")  # 94.9 % is not 95 %
     return table_row(f"{what}: {form.format(least)}", value.format(found), "yes" if found >= least else "no")
 
 
