@@ -11,10 +11,10 @@ import pytest
 
 from lookalike import Catalog, Index
 from tests.service.conftest import HOSTILE, Server
-from tests.service.test_page import PHONE, expect, names
-from tests.service.test_page import browser as browser
-from tests.service.test_page import opened_index as opened_index
-from tests.service.test_page import page as page
+from tests.service.page import PHONE, expect, names
+from tests.service.page import browser as browser
+from tests.service.page import opened_index as opened_index
+from tests.service.page import page as page
 
 MANY = 100_000
 
