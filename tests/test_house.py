@@ -102,6 +102,13 @@ def test_the_silent_test_finder_can_fail() -> None:
     assert silent_tests("def test_something():\n    assert 1 == 1\n") == []
 
 
+def test_a_machine_without_a_browser_runs_all_other_tests(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "tests/service"]
+    done = subprocess.run(command, cwd=ROOT, env={"PATH": str(tmp_path)}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert "test_search.py" in done.stdout and "test_page.py::" not in done.stdout
+
+
 def test_no_pickle_in_the_source() -> None:
     loaders = ("import pickle", "torch.load", "joblib.load", "allow_pickle=True")
     found = [file.name for file in SOURCE.rglob("*.py") for word in loaders if word in file.read_text(encoding="utf-8")]
