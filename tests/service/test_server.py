@@ -17,7 +17,7 @@ import uvicorn
 
 from lookalike import Catalog, Encoder, Index
 from lookalike.service import Limits
-from lookalike.service.server import patient
+from lookalike.service.server import _listening, patient
 from tests.cli.conftest import Command
 from tests.cli.conftest import lookalike as lookalike
 from tests.service.conftest import HOSTILE, Server
@@ -32,6 +32,14 @@ def test_any_item_id_can_be_named(server: Server, item: str) -> None:
         similar = client.get(f"/similar/{path}", params={"k": 5, "where": "price > 0"}).json()
         assert len(similar["matches"]) == 5
         assert similar == client.post("/search", json={"item_id": item, "k": 5}).json()
+
+
+def test_an_answer_is_sent_at_once() -> None:
+    # Else its body waits until the client has acknowledged its head: 40 ms for nothing.
+    with _listening("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
+        connection, _ = listening.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_32_clients_at_once(server: Server, shop: Catalog) -> None:
