@@ -3,7 +3,6 @@
 import json
 import random
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +15,8 @@ from lookalike.errors import StoredIndexError
 from lookalike.index import LanceIndex, Verified, inventory
 from lookalike.index.inventory import NAME
 from lookalike.index.lance import TABLE
+from tests.index.files import files_in
+from tests.index.files import folder as folder
 
 MakeRows = Callable[..., pa.Table]
 #: Of each folder of a table so many files are damaged, one at a time.
@@ -35,15 +36,6 @@ def whole(make_rows: MakeRows, tmp_path_factory: pytest.TempPathFactory) -> Path
     index.add(make_rows(["new 1", "new 2"], 16, price=[5, 6], color=["red", None]))
     assert index.verify() == Verified(82)
     return folder
-
-
-@pytest.fixture
-def folder(whole: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(whole, tmp_path / "index"))
-
-
-def files_in(folder: Path, pattern: str) -> list[Path]:
-    return sorted((folder / f"{TABLE}.lance").glob(pattern))
 
 
 def newest(folder: Path) -> Path:

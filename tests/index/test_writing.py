@@ -15,11 +15,12 @@ import pytest
 
 from lookalike.index import LanceIndex, Verified, inventory
 from lookalike.index.inventory import NAME
-from lookalike.index.lance import TABLE
 from lookalike.index.tidy import LOCK
 from lookalike.index.writing import Writer
 from tests.full_disk import largest_file
 from tests.index import dying
+from tests.index.files import files_in
+from tests.index.files import folder as folder
 
 MakeRows = Callable[..., pa.Table]
 
@@ -42,15 +43,6 @@ def whole(make_rows: MakeRows, tmp_path_factory: pytest.TempPathFactory) -> Path
     index.remove(["1", "2"])
     index.remove(["3"])
     return folder
-
-
-@pytest.fixture
-def folder(whole: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(whole, tmp_path / "index"))
-
-
-def files_in(folder: Path, pattern: str) -> list[Path]:
-    return sorted((folder / f"{TABLE}.lance").glob(pattern))
 
 
 def check(folder: Path, reader: LanceIndex, later: pa.Table) -> None:
