@@ -56,5 +56,5 @@ def test_shell_lines_parse(line: str) -> None:
 
 
 def test_there_are_commands_to_test() -> None:
-    named = "download check describe train tune evaluate compare reproduce embed index search duplicates serve"
+    named = "download check describe train tune evaluate compare reproduce embed index search duplicates serve cache"
     assert {line.split()[1] for line in commands()} == set(named.split())

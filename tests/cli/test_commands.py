@@ -25,6 +25,7 @@ COMMANDS = [
     "search",
     "duplicates",
     "serve",
+    "cache",
 ]
 
 

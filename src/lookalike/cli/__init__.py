@@ -6,6 +6,7 @@ import sys
 import typer
 
 from lookalike.cli import (
+    cache,
     check,
     compare,
     demo,
@@ -48,6 +49,7 @@ app.command("index")(index.index)
 app.command("search")(search.search)
 app.command("duplicates")(duplicates.duplicates)
 app.command("serve")(serve.serve)
+app.command("cache")(cache.cache)
 
 
 def main() -> None:
