@@ -6,6 +6,7 @@ The first column is the baseline, one margin for all: the mean of the adaptive m
 are differences to it, paired by seed, with the 95 % t interval over seeds; bold where it leaves out zero. "wrong text"
 is the control: texts permuted among the training products, or among the items where each has its own. Beside Recall@1
 and MAP@R stand graded figures of the first 10 answers; texts are compared by TF-IDF there, whatever made the margins.
+--also judges the same runs on the test classes of another catalog; --classes trains on fewer, drawn anew by each seed.
 "weak" compares labels made from the descriptions, three ways, with the catalog's labels; its losses have text margins.
 A run whose directory is finished is not repeated.
 """
@@ -26,10 +27,12 @@ from seeds import finished, half_width
 from lookalike import Catalog, Recipe, Run
 from lookalike.cli.train import parse_settings
 from lookalike.evaluation.neighbors import nearest
+from lookalike.evaluation.protocol import judge_all
 from lookalike.files import write_text
 from lookalike.losses import AdaptiveAdditiveSoftmaxLoss, AdaptiveTripletLoss
 from lookalike.recipes.build import build_encoder, build_loss, with_image_size
 from lookalike.recipes.data import RunData, labeled_items, prepare
+from lookalike.recipes.judge import embed_for
 from lookalike.side import describe_items, make_text_encoder, texts_of
 
 NAME = "class_name"
@@ -86,6 +89,16 @@ def at_most(catalog: Catalog, most: int) -> Catalog:
         rows = order[labels[order] == label]
         place[rows] = np.arange(len(rows))
     return catalog.take(np.flatnonzero(place < most))
+
+
+def with_classes(catalog: Catalog, count: int, seed: int) -> Catalog:
+    """The catalog with so many of its classes to train and validate on, drawn by the seed; 0: all. Test stays."""
+    if not count:
+        return catalog
+    labels = np.array(catalog.column("label"), dtype=object)
+    is_test = np.array([split == "test" for split in catalog.column("split")])
+    chosen = np.random.default_rng(seed).permutation(np.unique(labels[~is_test]))[:count]
+    return catalog.take(np.flatnonzero(is_test | np.isin(labels, chosen)))
 
 
 def with_names(catalog: Catalog) -> Catalog:
@@ -159,44 +172,60 @@ def graded(run: Run, data: RunData, protocol: str, vectors: np.ndarray) -> dict[
     return result
 
 
+def recipe_of(run: Run) -> Recipe:
+    return Recipe.load(run.directory / "recipe.toml")
+
+
+def judged_on(run: Run, other: Catalog) -> dict[str, float]:
+    """Figures of a run on the test classes of a catalog it was not trained on."""
+    kept = run.directory / f"measures-{Path(other.name).stem}.json"
+    if kept.is_file():
+        return dict(json.loads(kept.read_text(encoding="utf-8")))
+    recipe = recipe_of(run)
+    data = prepare(recipe, labeled_items(recipe, other), run.encoder)
+    protocols = data.test_protocols()
+    results = judge_all(protocols, embed_for(protocols, recipe, data, run.encoder), data.labels, k=[1])
+    figures = {}
+    for protocol, result in results.items():
+        for measure, value in (("recall_at_1", "Recall@1"), ("map_at_r", "MAP@R")):
+            figures[f"{Path(other.name).stem}, {protocol}: {value}"] = float(result.values(measure).mean())
+    write_text(kept, json.dumps(figures, indent=2))
+    return figures
+
+
 def data_of(seed: int, base: Recipe, catalog: Catalog) -> RunData:
     """Which items train and test with this seed: the same for all columns."""
     recipe = with_image_size(base.override({"training.seed": seed}), catalog)
     return prepare(recipe, labeled_items(recipe, catalog), build_encoder(recipe.encoder))
 
 
-def measures(
-    arm: Arm,
-    seed: int,
-    base: Recipe,
-    catalog: Catalog,
-    data_of_seed: Callable[[], RunData],
-    options: argparse.Namespace,
-) -> dict[str, float]:
-    """All figures of one run on the test classes, and on the validation classes the best Recall@1."""
-    key = json.dumps(
-        [base.override(arm.settings).model_dump(), arm.wrong_text, arm.mean_of, options.most, options.graded]
+def trained(
+    arm: Arm, seed: int, base: Recipe, catalog: Catalog, data_of_seed: Callable[[], RunData], directory: Path
+) -> Run:
+    """The run of a column and a seed; not repeated if it is finished."""
+    recipe = base.override({"training.seed": seed, **arm.settings})
+    if arm.mean_of:
+        margin = mean_margin(base.override({"training.seed": seed, **arm.mean_of}), data_of_seed())
+        recipe = recipe.override({"loss.margin": margin})
+    return finished(
+        directory, recipe, with_wrong_text(catalog, recipe.text.column, seed) if arm.wrong_text else catalog
     )
-    name = f"{options.catalog.stem}-{arm.name.replace(' ', '_')}-{hashlib.sha256(key.encode()).hexdigest()[:8]}-{seed}"
-    directory = options.runs / name
-    kept = directory / "measures.json"
+
+
+def measures(run: Run, arm: Arm, data_of_seed: Callable[[], RunData], protocol: str) -> dict[str, float]:
+    """All figures of one run on the test classes, and on the validation classes the best Recall@1."""
+    kept = run.directory / "measures.json"
     if kept.is_file():
         return dict(json.loads(kept.read_text(encoding="utf-8")))
-    recipe = base.override({"training.seed": seed, **arm.settings})
     data = data_of_seed()
-    if arm.mean_of:
-        margin = mean_margin(base.override({"training.seed": seed, **arm.mean_of}), data)
-        recipe = recipe.override({"loss.margin": margin})
-    shown = with_wrong_text(catalog, recipe.text.column, seed) if arm.wrong_text else catalog
-    run = finished(directory, recipe, shown)
     texts = texts_of(data.catalog, "text")
     figures: dict[str, float] = {}
-    for protocol, figure in run.metrics["test"].items():
-        figures |= {f"{protocol}: Recall@1": figure["trained"]["recall_at_1"]}
-        figures |= {f"{protocol}: MAP@R": figure["trained"]["map_at_r"]}
-    figures |= graded(run, data, options.graded, make_text_encoder("tfidf", texts, dim=256).encode(texts))
+    for name, figure in run.metrics["test"].items():
+        figures |= {f"{name}: Recall@1": figure["trained"]["recall_at_1"]}
+        figures |= {f"{name}: MAP@R": figure["trained"]["map_at_r"]}
+    figures |= graded(run, data, protocol, make_text_encoder("tfidf", texts, dim=256).encode(texts))
     figures |= {"validation Recall@1": run.metrics["best"]["validation"]}
-    figures |= {"margin": recipe.loss.arguments["margin"]} if arm.mean_of else {}
+    figures |= {"margin": recipe_of(run).loss.arguments["margin"]} if arm.mean_of else {}
     write_text(kept, json.dumps(figures, indent=2))
     return figures
 
@@ -227,20 +256,34 @@ def main() -> None:
     parser.add_argument("--sentence", default="", help="folder or name of a sentence model")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
     parser.add_argument("--most", type=int, default=0, help="pictures of each label; 0: all")
+    parser.add_argument("--classes", type=int, default=0, help="to train and validate on; 0: all")
+    parser.add_argument("--also", type=Path, nargs="+", default=[], help="other catalogs to judge the runs on")
     parser.add_argument("--graded", default="all", help="the protocol of the graded figures")
     parser.add_argument("--set", action="append", default=[], dest="settings", help="of all columns: PART.KEY=VALUE")
     parser.add_argument("--adaptive", action="append", default=[], help="of the losses with text: PART.KEY=VALUE")
+    parser.add_argument("--margin", nargs="+", default=[], help="more columns of one margin: of so much")
     parser.add_argument("--runs", type=Path, default=Path("runs/text_margins"))
     options = parser.parse_args()
 
-    catalog = with_names(at_most(Catalog.read(options.catalog, item_id=options.item_id), options.most))
+    whole = with_names(at_most(Catalog.read(options.catalog, item_id=options.item_id), options.most))
+    others = [Catalog.read(path, item_id=options.item_id) for path in options.also]
     base = Recipe.load(options.recipe).override({"encoder.weights": options.weights} | parse_settings(options.settings))
     arms = arms_of(options.table, parse_settings(options.adaptive), options.sentence)
+    fixed = arms[0].settings
+    arms += [Arm(f"margin {margin}", fixed | {"loss.margin": float(margin)}) for margin in options.margin]
     columns: dict[str, list[dict[str, float]]] = {arm.name: [] for arm in arms}
     for seed in options.seeds:
+        catalog = with_classes(whole, options.classes, seed)
         data = cache(partial(data_of, seed, base, catalog))
         for arm in arms:
-            columns[arm.name].append(measures(arm, seed, base, catalog, data, options))
+            settings = base.override(arm.settings).model_dump()
+            key = [settings, arm.wrong_text, arm.mean_of, options.most, options.graded]
+            key += [options.classes] if options.classes else []
+            short = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:8]
+            directory = options.runs / f"{options.catalog.stem}-{arm.name.replace(' ', '_')}-{short}-{seed}"
+            run = trained(arm, seed, base, catalog, data, directory)
+            figures = measures(run, arm, data, options.graded)
+            columns[arm.name].append(figures | {k: v for other in others for k, v in judged_on(run, other).items()})
     print_table(columns)
 
 
