@@ -46,7 +46,7 @@ class Cell(NamedTuple):
 def ours(cell: Cell, work: str) -> nn.Module:
     size = {"num_classes": cell.classes, "dim": cell.dim}
     if work == TEXT:
-        return AdaptiveAdditiveSoftmaxLoss(**size, class_side_vectors=class_text(cell))
+        return AdaptiveAdditiveSoftmaxLoss(**size, class_side_vectors=class_text(cell), curve="linear")
     if work == COMPOSED:
         return ComposedProxyLoss(**size, class_side_vectors=class_text(cell))
     if work == ORTHOGONALITY:
@@ -66,7 +66,7 @@ def ours(cell: Cell, work: str) -> nn.Module:
 
 def parts_of_composed(cell: Cell) -> nn.Module:
     proxies = Proxies(cell.classes, cell.dim)
-    text = AdaptiveAdditiveSoftmaxLoss(class_side_vectors=class_text(cell), proxies=proxies)
+    text = AdaptiveAdditiveSoftmaxLoss(class_side_vectors=class_text(cell), curve="linear", proxies=proxies)
     parts = {"text": text, "lines": DensityAwareLineLoss(proxies=proxies), "angles": ProxyOrthogonality(proxies)}
     return WeightedSum({name: (1.0, loss) for name, loss in parts.items()})
 

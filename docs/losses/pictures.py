@@ -110,11 +110,12 @@ def adaptive_additive_softmax() -> Figure:
     """Proxies of far texts end farther apart, or nearer with the other direction."""
     start, labels = crowd([60, 80, 100, 120], 8, 6.0)
     vectors = torch.tensor(list(TEXTS.values()))
+    large = {"scale": 10.0, "base_margin": 0.1, "curve": "linear"}  # than the default, to be seen
     losses = {
         "no margins": NormalizedSoftmaxLoss(4, 2, scale=10.0),
-        "margins from texts": AdaptiveAdditiveSoftmaxLoss(4, 2, vectors, scale=10.0),
+        "margins from texts": AdaptiveAdditiveSoftmaxLoss(4, 2, vectors, **large),
         'direction = "similar": near ones apart': AdaptiveAdditiveSoftmaxLoss(
-            4, 2, vectors, scale=10.0, direction="similar"
+            4, 2, vectors, direction="similar", **large
         ),
     }
     figure, axes = panels(3)
@@ -235,7 +236,7 @@ def composed() -> Figure:
     settings = {"points": off | {"text_margins": False}, "+ text margins": off, "+ lines, density, orthogonality": {}}
     figure, axes = panels(3)
     for ax, (name, switches) in zip(axes, settings.items(), strict=True):
-        loss = ComposedProxyLoss(4, 2, texts, scale=10, **switches)
+        loss = ComposedProxyLoss(4, 2, texts, scale=10, slope=None, **switches)  # larger margins than the default
         loss.proxies.start_at(on_circle(torch.tensor([45.0, 135, 225, 315])))
         end = trained(loss, start, labels, 600)
         draw_points(ax, end, labels, f"{name}:\nlooks {looks_apart(end, labels, look):.0f}° apart", hollow=look == 1)

@@ -26,6 +26,7 @@ from lookalike.losses import (
 from tests.losses.batches import generic
 
 NUM_CLASSES, DIM, SIDE_DIM = 4, 6, 5
+LINEAR = {"base_margin": 0.1, "curve": "linear"}
 
 
 @dataclass(frozen=True)
@@ -196,12 +197,22 @@ CASES = {
         ),
         Case(
             "adaptive_additive_softmax, distances, chunks",
-            lambda **sides: AdaptiveAdditiveSoftmaxLoss(NUM_CLASSES, DIM, **sides, curve="square", chunk_rows=5),
+            lambda **sides: AdaptiveAdditiveSoftmaxLoss(NUM_CLASSES, DIM, **sides, curve="sqrt", chunk_rows=5),
             class_distances,
         ),
         Case(
             "adaptive_additive_softmax, chunks",
             lambda **sides: AdaptiveAdditiveSoftmaxLoss(NUM_CLASSES, DIM, **sides, chunk_rows=5),
+            class_side_vectors,
+        ),
+        Case(
+            "adaptive_additive_softmax, linear",
+            lambda **sides: AdaptiveAdditiveSoftmaxLoss(NUM_CLASSES, DIM, **sides, **LINEAR),
+            class_side_vectors,
+        ),
+        Case(
+            "adaptive_additive_softmax, linear, chunks",
+            lambda **sides: AdaptiveAdditiveSoftmaxLoss(NUM_CLASSES, DIM, **sides, **LINEAR, chunk_rows=5),
             class_side_vectors,
         ),
         *(
@@ -210,7 +221,11 @@ CASES = {
                 partial(_by_item_text, **settings),
                 class_side_vectors,
             )
-            for name, settings in (("", {}), (", sqrt, chunks", {"curve": "sqrt", "chunk_rows": 5}))
+            for name, settings in (
+                ("", {}),
+                (", linear", LINEAR),
+                (", sqrt, chunks", {"curve": "sqrt", "chunk_rows": 5}),
+            )
         ),
         Case("proxy_anchor", lambda: ProxyAnchorLoss(NUM_CLASSES, DIM)),
         Case("proxy_anchor, chunks", lambda: ProxyAnchorLoss(NUM_CLASSES, DIM, chunk_classes=3)),

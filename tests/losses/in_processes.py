@@ -56,12 +56,16 @@ OF_MANY = (
     ),
     Case(
         "many, adaptive",
-        lambda class_side_vectors: AdaptiveAdditiveSoftmaxLoss(MANY, DIM, class_side_vectors, chunk_rows=3),
+        lambda class_side_vectors: AdaptiveAdditiveSoftmaxLoss(
+            MANY, DIM, class_side_vectors, curve="linear", chunk_rows=3
+        ),
         text_of_many,
     ),
     Case(
         "many, adaptive, of items",
-        lambda class_side_vectors: AdaptiveAdditiveSoftmaxLoss(MANY, DIM, class_side_vectors, text="item"),
+        lambda class_side_vectors: AdaptiveAdditiveSoftmaxLoss(
+            MANY, DIM, class_side_vectors, curve="linear", text="item"
+        ),
         text_of_many,
     ),
     Case(

@@ -65,27 +65,32 @@ def test_equals_the_reference_with_vectors(
 
 
 @settings(deadline=None, max_examples=150)
-@given(batches(), st.data(), st.sampled_from([0.0, 0.1, 2.0]), st.sampled_from([1.0, 20.0]))
+@given(
+    batches(), st.data(), st.sampled_from([0.0, 0.1, 2.0]), st.sampled_from([1.0, 20.0]), st.sampled_from(CURVES)
+)  # fmt: skip
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_equals_the_reference_with_distances(
-    direction: str, batch: Batch, data: st.DataObject, base_margin: float, scale: float
+    direction: str, batch: Batch, data: st.DataObject, base_margin: float, scale: float, curve: str
 ) -> None:
     classes = batch.num_classes
     weight = data.draw(tables(classes, batch.embeddings.shape[1]))
     row = st.lists(st.sampled_from([0.0, 0.5, 1.75, 4.0]), min_size=classes, max_size=classes)
     distances = data.draw(st.lists(row, min_size=classes, max_size=classes))  # not symmetric
     table = torch.tensor(distances, dtype=torch.float64)
-    loss = made(weight, distances=table, base_margin=base_margin, scale=scale, direction=direction)
+    form = {"base_margin": base_margin, "scale": scale, "direction": direction, "curve": curve}
+    loss = made(weight, distances=table, **form)
     expected = references.adaptive_additive_softmax(
-        batch.embeddings.tolist(), batch.labels.tolist(), weight.tolist(), distances, base_margin, scale, direction
+        batch.embeddings.tolist(), batch.labels.tolist(), weight.tolist(), distances, **form
     )
     assert loss(batch.embeddings, batch.labels).item() == pytest.approx(expected, rel=1e-10, abs=1e-10)
 
 
 def test_a_batch_worked_out_by_hand() -> None:
-    """Proxies and texts of both classes at right angles, beta = 0, so M = 2 / 4: log(1 + e^{s (0 + M - 1)})."""
+    """Proxies and texts of both classes at right angles, so M = (2^2 / 4) / 4: log(1 + e^{s (0 + M - 1)})."""
     eye = torch.eye(2, dtype=torch.float64)
-    loss = made(eye, eye, base_margin=0.0, scale=2.0)
+    loss = made(eye, eye, scale=2.0)
+    assert loss(eye[:1], torch.tensor([0])).item() == pytest.approx(math.log(1 + math.exp(-1.5)), abs=1e-12)
+    loss = made(eye, eye, curve="linear", scale=2.0)  # M = 2 / 4
     assert loss(eye[:1], torch.tensor([0])).item() == pytest.approx(math.log(1 + math.exp(-1)), abs=1e-12)
 
 
@@ -116,7 +121,7 @@ def test_constant_distances_give_cosface_with_that_margin(direction: str, margin
     cosface = NormalizedSoftmaxLoss(4, 6, margin=margin).double()
     cosface.load_state_dict({"proxies.weight": weight})
     threes = torch.full((4, 4), 3.0, dtype=torch.float64)
-    adaptive = made(weight, distances=threes, base_margin=0.5, direction=direction)
+    adaptive = made(weight, distances=threes, base_margin=0.5, direction=direction, curve="linear")
     assert adaptive(x, y).item() == pytest.approx(cosface(x, y).item(), abs=1e-10)
 
 
@@ -207,7 +212,7 @@ def test_the_largest_margin_against_the_worst_embedding_is_no_more_than_float32_
     """On the proxy of five other classes, whose text is opposite: log(5 e^87.7), and 5 e^87.7 is inf."""
     ends = torch.tensor([[-1.0, 0.0]] + [[1.0, 0.0]] * 5)
     for sides in ({"class_side_vectors": ends}, {"class_distances": 2 - 2 * ends @ ends.T}):
-        loss = AdaptiveAdditiveSoftmaxLoss(6, 2, scale=1, slope=21.4, chunk_rows=1, **sides)
+        loss = AdaptiveAdditiveSoftmaxLoss(6, 2, scale=1, base_margin=0.1, slope=21.4, chunk_rows=1, **sides)
         loss.proxies.weight.data = ends
         assert loss(ends[1:2], torch.tensor([0])).item() == pytest.approx(87.7 + math.log(5), rel=1e-6)
 
@@ -262,8 +267,8 @@ def test_a_text_vector_of_zeros_lies_between_all_others() -> None:
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"scale": 0}, r"scale must be above 0 and base_margin in \[0, 4\), not 0 and 0.1"),
-        ({"scale": float("nan")}, "scale must be above 0 .* not nan and 0.1"),
+        ({"scale": 0}, r"scale must be above 0 and base_margin in \[0, 4\), not 0 and 0.0"),
+        ({"scale": float("nan")}, "scale must be above 0 .* not nan and 0.0"),
         ({"base_margin": -0.1}, r"base_margin in \[0, 4\), not 20.0 and -0.1"),
         ({"base_margin": 4}, r"base_margin in \[0, 4\), not 20.0 and 4"),
         ({"direction": "near"}, "direction must be one of dissimilar, similar, not 'near'"),

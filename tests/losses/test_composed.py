@@ -68,12 +68,14 @@ def test_with_all_off_it_is_the_normalized_softmax(chunk: int) -> None:
 
 @pytest.mark.parametrize("chunk", [0, 5])
 @pytest.mark.parametrize("direction", ["dissimilar", "similar"])
-@pytest.mark.parametrize("base_margin", [0.0, 0.1, 2.0])
-def test_with_text_alone_it_is_the_adaptive_additive_softmax(base_margin: float, direction: str, chunk: int) -> None:
+@pytest.mark.parametrize(("base_margin", "slope"), [(0.0, None), (0.1, 0.125), (2.0, None)])
+def test_with_text_alone_it_is_the_adaptive_additive_softmax(
+    base_margin: float, slope: float | None, direction: str, chunk: int
+) -> None:
     (x, y), (text, _), proxies = generic(), generic(8, 5, seed=3), Proxies(8, 6).double()
-    settings = {"base_margin": base_margin, "direction": direction, "scale": 20.0}
+    settings = {"base_margin": base_margin, "slope": slope, "direction": direction, "scale": 20.0}
     only = composed(proxies, text, **POINTS, **NO_DENSITY, **NO_ORTHOGONALITY, **settings, chunk_rows=chunk)
-    alone = AdaptiveAdditiveSoftmaxLoss(proxies=proxies, class_side_vectors=text, **settings).double()
+    alone = AdaptiveAdditiveSoftmaxLoss(proxies=proxies, class_side_vectors=text, curve="linear", **settings).double()
     alone.class_side_vectors.copy_(normalize(text, dim=1))
     assert_same(only, alone, x, y, proxies)
     without = composed(proxies, text, text_margins=False, **POINTS, **NO_DENSITY, **NO_ORTHOGONALITY, **settings)
@@ -110,18 +112,22 @@ def test_with_density_alone_it_is_the_softmax_and_the_penalty() -> None:
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.integers(0, 1000), st.integers(1, 3), st.sampled_from(["dissimilar", "similar"]), st.sampled_from([0, 4]))
-def test_all_on_equals_the_reference(seed: int, vertices: int, direction: str, chunk: int) -> None:
+@given(
+    st.integers(0, 1000), st.integers(1, 3), st.sampled_from(["dissimilar", "similar"]), st.sampled_from([0, 4]),
+    st.sampled_from([None, 0.125]),
+)  # fmt: skip
+def test_all_on_equals_the_reference(seed: int, vertices: int, direction: str, chunk: int, slope: float | None) -> None:
     (x, y), (text, _), (weight, _) = generic(10, 4, 5, seed), generic(5, 3, seed=seed + 1), generic(5, 4, seed=seed + 2)
     proxies = Proxies(5, 4).double()
     proxies.weight.data = weight
-    loss = composed(proxies, text, **BUSY, vertices=vertices, direction=direction, chunk_rows=chunk, scale=8)
+    form = {"direction": direction, "slope": slope, "chunk_rows": chunk, "scale": 8}
+    loss = composed(proxies, text, **BUSY, vertices=vertices, **form)
     steps = [] if loss.body.lines is None else loss.body.lines.steps.transpose(0, 1).tolist()
     lines = [references.line_vertices(weight[c].tolist(), steps[c] if steps else [[0.0] * 4]) for c in range(5)]
     distances = references.distances_of(text.tolist())
 
     def more(label: int, c: int) -> float:
-        return references.adaptive_margin(distances[label][c], 0.1, direction) - 0.1
+        return references.adaptive_margin(distances[label][c], 0.1, direction, slope) - 0.1
 
     numbers = {"scale": 8, "base_margin": 0.1, "density_margin": 0.2, "bandwidth": 0.5, "length": 1, **BUSY}
     expected = references.density_aware_line(x.tolist(), y.tolist(), lines, [1.0] * 5, numbers, more)
@@ -168,7 +174,7 @@ def test_it_is_one_pass_over_the_classes_and_not_four(classes: int) -> None:
     lines = composed(proxies, text)
     assert multiplications(lines, x, y) <= 2 * one_pass + text_columns + pairs + angles
     apart = ProxyOrthogonality(proxies)
-    alone = AdaptiveAdditiveSoftmaxLoss(proxies=proxies, class_side_vectors=text).double()
+    alone = AdaptiveAdditiveSoftmaxLoss(proxies=proxies, class_side_vectors=text, curve="linear").double()
     separate = {"softmax": (1, softmax), "text": (1, alone), "density": (1, DensityPenalty()), "apart": (1, apart)}
     points = WeightedSum(separate)
     assert multiplications(adaptive, x, y) < 0.75 * multiplications(points, x, y)
@@ -195,6 +201,8 @@ def test_all_ideas_train_one_table() -> None:
     [
         ({"direction": "up"}, "direction must be one of dissimilar, similar, not 'up'"),
         ({"base_margin": 4}, "base_margin must be in [0, 3.99], not 4"),
+        ({"base_margin": 4, "slope": None}, "base_margin must be in [0, 3.99], not 4"),
+        ({"slope": -1}, "slope must be at least 0, not -1"),
         ({"orthogonality": -1}, "orthogonality must be at least 0, not -1"),
         ({"vertices": 0}, "vertices must be at least 1, not 0"),
         ({"class_side_vectors": torch.ones(2, 2)}, "class_side_vectors must be [3, T], not (2, 2)"),

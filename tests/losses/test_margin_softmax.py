@@ -209,7 +209,7 @@ def test_the_size_chooses_the_way() -> None:
     assert chunk_rows_for(33, 10**6, cpu) == 17  # of one size, not 32 and 1
 
 
-@pytest.mark.parametrize("curve", ["linear", "sqrt"])
+@pytest.mark.parametrize("curve", ["linear", "sqrt", "square"])
 def test_no_matrix_of_batch_and_classes_is_formed(curve: str) -> None:
     """No tensor but the tables and their gradient has more numbers than a block of logits."""
     classes, size, dim = 30_000, 300, 80
@@ -238,6 +238,7 @@ def test_whole_losses_compile_to_one_graph_and_still_refuse_labels_out_of_range(
     for loss in (
         NormalizedSoftmaxLoss(4, 6, margin=0.1).double(),
         AdaptiveAdditiveSoftmaxLoss(4, 6, generic(4, 3, seed=2)[0]).double(),
+        AdaptiveAdditiveSoftmaxLoss(4, 6, generic(4, 3, seed=2)[0], curve="linear").double(),
     ):
         torch._dynamo.reset()
         compiled = torch.compile(loss, backend="eager", fullgraph=True)

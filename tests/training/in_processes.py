@@ -78,7 +78,7 @@ def made() -> tuple[Encoder, WeightedSum, dict[str, np.ndarray]]:
     loss = WeightedSum(
         {
             "anchor": (0.5, SoftOrthogonalProxyAnchorLoss(proxies=proxies)),
-            "softmax": (1.0, AdaptiveAdditiveSoftmaxLoss(proxies=proxies, class_side_vectors=text)),
+            "softmax": (1.0, AdaptiveAdditiveSoftmaxLoss(proxies=proxies, class_side_vectors=text, curve="linear")),
             "triplet": (1.0, TripletLoss(mining="distance")),
             "kept": (1.0, SimilarityPreservation()),
         }

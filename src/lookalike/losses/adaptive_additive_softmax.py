@@ -27,7 +27,7 @@ class AdaptiveAdditiveSoftmaxLoss(Loss):
     them it is CosFace: take `NormalizedSoftmaxLoss(margin=...)`. The formula is our reconstruction of the paper's idea.
 
     .. math::
-        M_{jk} = \beta + a \, g(\|t_j - t_k\|^2) \; (j \ne k), \quad a = \frac{1}{4 - \beta}, \quad g(d) = d
+        M_{jk} = \beta + a \, g(\|t_j - t_k\|^2) \; (j \ne k), \quad a = \frac{1}{4 - \beta}, \quad g(d) = d^2 / 4
 
         L = -\frac1B \sum_i \log \frac{e^{s \cos_{i,y}}}{e^{s \cos_{i,y}} + \sum_{c \ne y} e^{s (\cos_{i,c} + M_{y,c})}}
 
@@ -65,7 +65,7 @@ class AdaptiveAdditiveSoftmaxLoss(Loss):
     >>> _ = torch.manual_seed(0)
     >>> loss = AdaptiveAdditiveSoftmaxLoss(num_classes=3, dim=4, class_side_vectors=torch.eye(3))
     >>> [round(margin, 3) for margin in loss.margins(torch.tensor([0]))[0].tolist()]
-    [0.0, 0.613, 0.613]
+    [0.0, 0.25, 0.25]
     """
 
     class_side_vectors: Tensor | None
@@ -78,11 +78,11 @@ class AdaptiveAdditiveSoftmaxLoss(Loss):
         dim: int | None = None,
         class_side_vectors: Tensor | None = None,
         class_distances: Tensor | None = None,
-        base_margin: float = 0.1,
+        base_margin: float = 0.0,
         scale: float = 20.0,
         direction: Direction = "dissimilar",
         slope: float | None = None,
-        curve: Curve = "linear",
+        curve: Curve = "square",
         text: TextOf = "class",
         chunk_rows: int = 0,
         proxies: Proxies | None = None,

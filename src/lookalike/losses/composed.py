@@ -1,5 +1,6 @@
 """ComposedProxyLoss: text margins, density, lines and soft orthogonality on one table of proxies, in one pass."""
 
+import math
 from collections.abc import Mapping
 from typing import ClassVar, get_args
 
@@ -23,7 +24,7 @@ class ComposedProxyLoss(Loss):
 
     .. math::
         L = -\frac1B \sum_i \log \frac{e^{s (S_{i,y} - m_y)}}
-            {e^{s (S_{i,y} - m_y)} + \sum_{c \ne y} e^{s (S_{i,c} + \|t_y - t_c\|^2 / (4 - m_0))}}
+            {e^{s (S_{i,y} - m_y)} + \sum_{c \ne y} e^{s (S_{i,c} + a \|t_y - t_c\|^2)}}
           + L_{den} + L_{sub} + L_{len} + \frac{\lambda}{C (C - 1)} \|P P^T - I\|_F^2
 
     in formula | in code            | what it is, shape, unit, range
@@ -33,6 +34,7 @@ class ComposedProxyLoss(Loss):
     t          | class_side_vectors | (classes, side_dim), rows made unit length; fixed, no gradient
     s          | scale              | > 0
     m_0        | base_margin        | in [0, 4), of which m_y = m_0 + kappa (1 - rho_y)
+    a          | slope              | >= 0; None: 1 / (4 - m_0)
     lambda     | orthogonality      | >= 0
 
     Switches: text_margins=False, or no vectors: no text. density_margin=0 and density_weight=0: no density. vertices=1:
@@ -65,6 +67,7 @@ class ComposedProxyLoss(Loss):
         direction: Direction = "dissimilar",
         scale: float = 24.0,
         base_margin: float = 0.1,
+        slope: float | None = 0.125,
         density_margin: float = 0.2,
         bandwidth: float = 0.5,
         max_density: float = 0.6,
@@ -79,7 +82,9 @@ class ComposedProxyLoss(Loss):
         proxies: Proxies | None = None,
     ) -> None:
         super().__init__()
-        check_ranges(base_margin=(base_margin, 0, 3.99), orthogonality=(orthogonality, 0, float("inf")))
+        check_ranges(base_margin=(base_margin, 0, 3.99), orthogonality=(orthogonality, 0, math.inf))
+        slope = 1 / (4 - base_margin) if slope is None else slope
+        check_ranges(slope=(slope, 0, math.inf))
         if direction not in get_args(Direction):
             raise LossInputError(f"direction must be one of {', '.join(get_args(Direction))}, not {direction!r}")
         self.proxies = own_or_shared(proxies, num_classes, dim)
@@ -103,7 +108,7 @@ class ComposedProxyLoss(Loss):
             check_side(vectors, None, self.proxies.num_classes)
             vectors = F.normalize(vectors.detach().float(), dim=1)
         self.register_buffer("class_side_vectors", vectors)
-        self.base_margin, self.direction, self.orthogonality = base_margin, direction, orthogonality
+        self.slope, self.direction, self.orthogonality = slope, direction, orthogonality
 
     def terms(self, embeddings: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """The terms of the density-aware lines, with text margins, and the weighted orthogonality."""
@@ -114,8 +119,8 @@ class ComposedProxyLoss(Loss):
         return terms
 
     def _text(self, labels: Tensor) -> tuple[Text | None, float]:
-        """left and right, whose products are the margins |t_y - t_c|^2 / (4 - m_0) but for a constant, and that one."""
+        """left and right, whose products are the margins a |t_y - t_c|^2 but for a constant, and that one."""
         vectors = self.class_side_vectors
         if vectors is None:
             return None, 0.0
-        return text_factors(self.proxies.rows_of(vectors, labels), vectors, 1 / (4 - self.base_margin), self.direction)
+        return text_factors(self.proxies.rows_of(vectors, labels), vectors, self.slope, self.direction)
