@@ -228,8 +228,8 @@ one would write it first. "-": not tried, as it would take more than 6 GB or a m
 {line}
 {chr(10).join(row(cell, results[cell]) for cell in PEERS if cell in results)}
 
-Adaptive additive softmax is the linear one, with {CLASS_TEXT} columns of text. The C x C matrix of its margins is held besides what a step
-adds: 512 MB at C = 11,318, 4 TB at C = 1,000,000.
+Adaptive additive softmax is the linear one, with {CLASS_TEXT} columns of text. The C x C matrix of its margins
+is held besides what a step adds: 512 MB at C = 11,318, 4 TB at C = 1,000,000.
 
 ## What text, lines and density cost
 
