@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +29,7 @@ TEXT, ORTHOGONALITY = "adaptive additive softmax", "proxy orthogonality"
 LINES, DENSITY, COMPOSED, APART = "density-aware line", "density penalty", "composed", "its parts, one by one"
 #: Columns of text vectors.
 TRIPLET_TEXT, CLASS_TEXT = 128, 512
+LINEAR: dict[str, Any] = {"base_margin": 0.1, "curve": "linear"}
 
 Step = Callable[[], float]
 
@@ -46,7 +47,7 @@ class Cell(NamedTuple):
 def ours(cell: Cell, work: str) -> nn.Module:
     size = {"num_classes": cell.classes, "dim": cell.dim}
     if work == TEXT:
-        return AdaptiveAdditiveSoftmaxLoss(**size, class_side_vectors=class_text(cell), curve="linear")
+        return AdaptiveAdditiveSoftmaxLoss(**size, class_side_vectors=class_text(cell), **LINEAR)
     if work == COMPOSED:
         return ComposedProxyLoss(**size, class_side_vectors=class_text(cell))
     if work == ORTHOGONALITY:
@@ -66,7 +67,7 @@ def ours(cell: Cell, work: str) -> nn.Module:
 
 def parts_of_composed(cell: Cell) -> nn.Module:
     proxies = Proxies(cell.classes, cell.dim)
-    text = AdaptiveAdditiveSoftmaxLoss(class_side_vectors=class_text(cell), curve="linear", proxies=proxies)
+    text = AdaptiveAdditiveSoftmaxLoss(class_side_vectors=class_text(cell), proxies=proxies, **LINEAR)
     parts = {"text": text, "lines": DensityAwareLineLoss(proxies=proxies), "angles": ProxyOrthogonality(proxies)}
     return WeightedSum({name: (1.0, loss) for name, loss in parts.items()})
 

@@ -214,7 +214,7 @@ def test_lance_equals_exact(make_rows: Callable[..., pa.Table], monkeypatch: pyt
     )
     assert Twins.comparisons > 30
     assert Twins.hits > 100
-    assert Twins.rollbacks > 10
+    assert Twins.rollbacks > 2  # of both; chance drew 10 to 82
     assert len(Twins.answers) == 3
     assert min(Twins.answers.values()) > 30
 
