@@ -25,10 +25,12 @@ from lookalike.losses import (
 PML, DIRECT = "pytorch-metric-learning", "the C x C matrix"
 TRIPLETS, TEXT_TRIPLETS = "all triplets", "all triplets, text margins"
 ANCHOR, SOFTMAX, COSFACE = "Proxy Anchor", "normalized softmax", "CosFace"
-TEXT, ORTHOGONALITY = "adaptive additive softmax", "proxy orthogonality"
+TEXT, BENT = "adaptive additive softmax", "adaptive additive softmax, bent"
+ORTHOGONALITY = "proxy orthogonality"
 LINES, DENSITY, COMPOSED, APART = "density-aware line", "density penalty", "composed", "its parts, one by one"
 #: Columns of text vectors.
 TRIPLET_TEXT, CLASS_TEXT = 128, 512
+#: Of TEXT; BENT has the default.
 LINEAR: dict[str, Any] = {"base_margin": 0.1, "curve": "linear"}
 
 Step = Callable[[], float]
@@ -46,8 +48,10 @@ class Cell(NamedTuple):
 
 def ours(cell: Cell, work: str) -> nn.Module:
     size = {"num_classes": cell.classes, "dim": cell.dim}
-    if work == TEXT:
-        return AdaptiveAdditiveSoftmaxLoss(**size, class_side_vectors=class_text(cell), **LINEAR)
+    if work in (TEXT, BENT):
+        return AdaptiveAdditiveSoftmaxLoss(
+            **size, class_side_vectors=class_text(cell), **(LINEAR if work == TEXT else {})
+        )
     if work == COMPOSED:
         return ComposedProxyLoss(**size, class_side_vectors=class_text(cell))
     if work == ORTHOGONALITY:
@@ -156,7 +160,7 @@ def products_of(cell: Cell) -> list[tuple[int, int, int]]:
         return angles
     rows = 2 * classes if cell.work in (LINES, COMPOSED) else classes
     products = [(batch, dim, rows), (batch, rows, dim), (rows, batch, dim)]
-    if cell.work in (TEXT, COMPOSED):
+    if cell.work in (TEXT, BENT, COMPOSED):
         products.append((batch, CLASS_TEXT, classes))
     return products + (angles if cell.work == COMPOSED else [])
 

@@ -21,6 +21,7 @@ import torch
 from loss_steps import (
     ANCHOR,
     APART,
+    BENT,
     CLASS_TEXT,
     COMPOSED,
     COSFACE,
@@ -67,6 +68,7 @@ PEERS = [
 COSTS = [
     *(Cell(TEXT_TRIPLETS, TRIPLETS, 0, batch) for batch in (64, 256, 512, 1024)),
     *(Cell(TEXT, SOFTMAX, *size) for size in ((100, 64, 128), (11_318, 1024, 128), (11_318, 1024, 512))),
+    *(Cell(BENT, TEXT, *size) for size in ((100, 64, 128), (11_318, 1024, 128), (11_318, 1024, 512))),
     *(Cell(LINES, SOFTMAX, *size) for size in ((100, 64, 128), (11_318, 256, 128), (11_318, 1024, 128))),
     Cell(DENSITY, "", 0, 512),
     *(Cell(COMPOSED, APART, *size) for size in ((100, 64, 128), (11_318, 256, 128))),
@@ -234,8 +236,8 @@ is held besides what a step adds: 512 MB at C = 11,318, 4 TB at C = 1,000,000.
 ## What text, lines and density cost
 
 *time* and *memory* are how many times that of the plainer loss ours takes. Text: {TRIPLET_TEXT} columns with triplets,
-{CLASS_TEXT} with classes. Lines have two vertices. The parts of the composed loss are adaptive additive softmax,
-density-aware line and proxy orthogonality, added up.
+{CLASS_TEXT} with classes; bent is the default curve of the margins, against the linear one. Lines have two vertices.
+The parts of the composed loss are adaptive additive softmax, density-aware line and proxy orthogonality, added up.
 
 {head}
 {line}

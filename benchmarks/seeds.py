@@ -7,6 +7,7 @@ A run whose directory is finished is not repeated.
 
 import argparse
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +19,13 @@ from lookalike.errors import TrainingError
 from lookalike.losses import LOSSES
 
 
-def finished(directory: Path, recipe: Recipe, catalog: Catalog) -> Run:
+def finished(directory: Path, wanted: Callable[[], tuple[Recipe, Catalog]]) -> Run:
+    """The run that is there, else one of what is `wanted`, which is asked only then."""
     try:
         return Run.load(directory)
     except TrainingError:
         shutil.rmtree(directory, ignore_errors=True)
-        return train(recipe, catalog, directory)
+        return train(*wanted(), directory)
 
 
 def half_width(values: np.ndarray) -> float:
@@ -60,7 +62,7 @@ def main() -> None:
         for seed in options.seeds:
             directory = options.runs / f"{options.catalog.stem}-{options.recipe}-{loss}-{seed}"
             recipe = base.override({"loss.name": loss, "training.seed": seed})
-            rows.setdefault(loss, []).append(finished(directory, recipe, catalog))
+            rows.setdefault(loss, []).append(finished(directory, lambda recipe=recipe: (recipe, catalog)))
 
     protocols = list(rows[options.losses[0]][0].metrics["test"])
     print("| | " + " | ".join(protocols) + " | seconds |")

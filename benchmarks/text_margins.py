@@ -14,7 +14,7 @@ A run whose directory is finished is not repeated.
 import argparse
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,6 +34,7 @@ from lookalike.recipes.build import build_encoder, build_loss, with_image_size
 from lookalike.recipes.data import RunData, labeled_items, prepare
 from lookalike.recipes.judge import embed_for
 from lookalike.side import describe_items, make_text_encoder, texts_of
+from lookalike.training.run import RECIPE
 
 NAME = "class_name"
 ADDITIVE = "adaptive_additive_softmax"
@@ -173,23 +174,30 @@ def graded(run: Run, data: RunData, protocol: str, vectors: np.ndarray) -> dict[
 
 
 def recipe_of(run: Run) -> Recipe:
-    return Recipe.load(run.directory / "recipe.toml")
+    return Recipe.load(run.directory / RECIPE)
 
 
-def judged_on(run: Run, other: Catalog) -> dict[str, float]:
+def retrieval(name: str, figures: Mapping[str, Any]) -> dict[str, float]:
+    """The rows of a protocol."""
+    return {f"{name}: Recall@1": figures["recall_at_1"], f"{name}: MAP@R": figures["map_at_r"]}
+
+
+def remembered(path: Path, measure: Callable[[], dict[str, float]]) -> dict[str, float]:
+    """What was measured before, or is now."""
+    if not path.is_file():
+        write_text(path, json.dumps(measure(), indent=2))
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def judged_on(other: Catalog, run: Run) -> dict[str, float]:
     """Figures of a run on the test classes of a catalog it was not trained on."""
-    kept = run.directory / f"measures-{Path(other.name).stem}.json"
-    if kept.is_file():
-        return dict(json.loads(kept.read_text(encoding="utf-8")))
-    recipe = recipe_of(run)
+    recipe, stem = recipe_of(run), Path(other.name).stem
     data = prepare(recipe, labeled_items(recipe, other), run.encoder)
     protocols = data.test_protocols()
     results = judge_all(protocols, embed_for(protocols, recipe, data, run.encoder), data.labels, k=[1])
-    figures = {}
+    figures: dict[str, float] = {}
     for protocol, result in results.items():
-        for measure, value in (("recall_at_1", "Recall@1"), ("map_at_r", "MAP@R")):
-            figures[f"{Path(other.name).stem}, {protocol}: {value}"] = float(result.values(measure).mean())
-    write_text(kept, json.dumps(figures, indent=2))
+        figures |= retrieval(f"{stem}, {protocol}", result.to_dict())
     return figures
 
 
@@ -203,31 +211,28 @@ def trained(
     arm: Arm, seed: int, base: Recipe, catalog: Catalog, data_of_seed: Callable[[], RunData], directory: Path
 ) -> Run:
     """The run of a column and a seed; not repeated if it is finished."""
-    recipe = base.override({"training.seed": seed, **arm.settings})
-    if arm.mean_of:
-        margin = mean_margin(base.override({"training.seed": seed, **arm.mean_of}), data_of_seed())
-        recipe = recipe.override({"loss.margin": margin})
-    return finished(
-        directory, recipe, with_wrong_text(catalog, recipe.text.column, seed) if arm.wrong_text else catalog
-    )
+
+    def wanted() -> tuple[Recipe, Catalog]:
+        recipe = base.override({"training.seed": seed, **arm.settings})
+        if arm.mean_of:
+            margin = mean_margin(base.override({"training.seed": seed, **arm.mean_of}), data_of_seed())
+            recipe = recipe.override({"loss.margin": margin})
+        return recipe, with_wrong_text(catalog, recipe.text.column, seed) if arm.wrong_text else catalog
+
+    return finished(directory, wanted)
 
 
 def measures(run: Run, arm: Arm, data_of_seed: Callable[[], RunData], protocol: str) -> dict[str, float]:
-    """All figures of one run on the test classes, and on the validation classes the best Recall@1."""
-    kept = run.directory / "measures.json"
-    if kept.is_file():
-        return dict(json.loads(kept.read_text(encoding="utf-8")))
+    """All figures of one run on the test classes, and on the validation classes, if any, the best Recall@1."""
     data = data_of_seed()
     texts = texts_of(data.catalog, "text")
     figures: dict[str, float] = {}
     for name, figure in run.metrics["test"].items():
-        figures |= {f"{name}: Recall@1": figure["trained"]["recall_at_1"]}
-        figures |= {f"{name}: MAP@R": figure["trained"]["map_at_r"]}
+        figures |= retrieval(name, figure["trained"])
     figures |= graded(run, data, protocol, make_text_encoder("tfidf", texts, dim=256).encode(texts))
-    figures |= {"validation Recall@1": run.metrics["best"]["validation"]}
-    figures |= {"margin": recipe_of(run).loss.arguments["margin"]} if arm.mean_of else {}
-    write_text(kept, json.dumps(figures, indent=2))
-    return figures
+    validation = run.metrics["best"]["validation"]
+    figures |= {} if validation is None else {"validation Recall@1": validation}
+    return figures | ({"margin": recipe_of(run).loss.arguments["margin"]} if arm.mean_of else {})
 
 
 def print_table(columns: dict[str, list[dict[str, float]]]) -> None:
@@ -277,13 +282,15 @@ def main() -> None:
         data = cache(partial(data_of, seed, base, catalog))
         for arm in arms:
             settings = base.override(arm.settings).model_dump()
-            key = [settings, arm.wrong_text, arm.mean_of, options.most, options.graded]
-            key += [options.classes] if options.classes else []
+            key = [settings, arm.wrong_text, arm.mean_of, options.most, options.classes, options.graded]
             short = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:8]
             directory = options.runs / f"{options.catalog.stem}-{arm.name.replace(' ', '_')}-{short}-{seed}"
             run = trained(arm, seed, base, catalog, data, directory)
-            figures = measures(run, arm, data, options.graded)
-            columns[arm.name].append(figures | {k: v for other in others for k, v in judged_on(run, other).items()})
+            figures = remembered(directory / "measures.json", partial(measures, run, arm, data, options.graded))
+            for other in others:
+                kept = directory / f"measures-{Path(other.name).stem}.json"
+                figures |= remembered(kept, partial(judged_on, other, run))
+            columns[arm.name].append(figures)
     print_table(columns)
 
 

@@ -6,6 +6,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
+
+#: What is kept between calls, each in a folder of that name; `lookalike cache` shows and clears them.
+CacheKind = Literal["packed", "features", "texts", "maps"]
 
 
 @contextmanager
@@ -39,12 +43,11 @@ def write_text(path: Path, text: str, is_forced: bool = True) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def cache_folder() -> Path:
-    """Where what was computed is kept: $LOOKALIKE_CACHE, or the user's cache folder."""
+def cache_folder(kind: CacheKind | None = None) -> Path:
+    """Where what was computed is kept: $LOOKALIKE_CACHE, or the user's cache folder; of one kind, or the whole."""
     chosen = os.environ.get("LOOKALIKE_CACHE")
-    if chosen:
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lookalike"
+    usual = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lookalike"
+    return (Path(chosen) if chosen else usual) / (kind or "")
 
 
 def sha256(*parts: bytes | memoryview) -> str:

@@ -3,9 +3,12 @@
 import os
 import time
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from lookalike.cli.cache import KINDS
+from lookalike.files import CacheKind
 from tests.cli.conftest import Command
 
 OLD = time.time() - 40 * 86_400
@@ -81,6 +84,10 @@ def test_an_unknown_kind_is_told(lookalike: Command, kept: Path) -> None:
     assert result.code == 1
     assert "--kind 'pack': there is none. Did you mean 'packed'?" in result.err
     assert len(files(kept)) == 5
+
+
+def test_all_that_is_kept_is_shown() -> None:
+    assert tuple(KINDS) == get_args(CacheKind)
 
 
 def test_no_cache_yet(lookalike: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,6 +66,10 @@ class Twins(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.same_checksums()
+        self.rollback(1)  # whatever rules chance drew
+        self.same_versions()
+        self.same_matches()
+        self.same_checksums()
         shutil.rmtree(self.folder)
 
     @rule(
@@ -214,7 +218,7 @@ def test_lance_equals_exact(make_rows: Callable[..., pa.Table], monkeypatch: pyt
     )
     assert Twins.comparisons > 30
     assert Twins.hits > 100
-    assert Twins.rollbacks > 2  # of both; chance drew 10 to 82
+    assert Twins.rollbacks > 10
     assert len(Twins.answers) == 3
     assert min(Twins.answers.values()) > 30
 

@@ -97,7 +97,7 @@ def pack(catalog: Catalog, square: Callable[[Image.Image], np.ndarray], side: in
         ImageError: a picture cannot be read; the sentence names it.
         CatalogError: the disk has no room for the squares.
     """
-    folder = cache_folder() / "packed" / f"{name}-{side}-{VERSION}-pillow{PIL.__version__}"
+    folder = cache_folder("packed") / f"{name}-{side}-{VERSION}-pillow{PIL.__version__}"
     digests = _digests(catalog)
     shape = (side, side, 3)
     parts = _parts(folder, shape)

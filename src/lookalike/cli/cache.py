@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
-#: Folders of the cache, and what each holds. No other folder is ever cleared.
-KINDS = {
+from lookalike.files import CacheKind, cache_folder
+
+#: What each folder of the cache holds. No other folder is ever cleared.
+KINDS: dict[CacheKind, str] = {
     "packed": "decoded pictures, for tuning a backbone",
     "features": "of pictures, by frozen backbones",
     "texts": "vectors of descriptions",
@@ -34,17 +36,18 @@ def cache(
     lookalike cache --clear --unused-days 30
     """
     from lookalike.errors import LookalikeError, did_you_mean
-    from lookalike.files import cache_folder
 
     if kind is not None and kind not in KINDS:
         raise LookalikeError(f"--kind {kind!r}: there is none.{did_you_mean(kind, list(KINDS))}")
-    folder, total = cache_folder(), 0
-    for name in KINDS if kind is None else [kind]:
-        files = _files(folder / name, unused_days)
+    total = 0
+    for name, holds in KINDS.items():
+        if kind not in (None, name):
+            continue
+        files = _files(cache_folder(name), unused_days)
         size = sum(map(_remove if clear else _size, files))
         total += size
-        print(f"{name:<9} {len(files):>9,} files {_readable(size):>10}   {KINDS[name]}")
-    print(f"{'removed' if clear else 'in all'}: {_readable(total)} {'from' if clear else 'at'} {folder}")
+        print(f"{name:<9} {len(files):>9,} files {_readable(size):>10}   {holds}")
+    print(f"{'removed' if clear else 'in all'}: {_readable(total)} {'from' if clear else 'at'} {cache_folder()}")
 
 
 def _files(folder: Path, unused_days: int | None) -> list[Path]:

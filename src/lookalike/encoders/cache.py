@@ -31,7 +31,7 @@ def cached_features(encoder: Encoder, catalog: Catalog) -> Embedded:
     Raises:
         CatalogError: not one picture can be read.
     """
-    folder = cache_folder() / "features" / _backbone_key(encoder)
+    folder = cache_folder("features") / _backbone_key(encoder)
     digests = [_digest(scalar.as_py()) for scalar in catalog.table.column("image")]
     place = {digest: number for number, digest in enumerate(dict.fromkeys(digests))}
     pictures = np.array([place[digest] for digest in digests], np.int64)  # of the rows

@@ -26,7 +26,7 @@ class CatalogMap:
 
     def __init__(self, folder: Path):
         self._lock = Lock()
-        self._kept = cache_folder() / "maps"
+        self._kept = cache_folder("maps")
         #: of this index, whatever its version
         self._prefix = sha256(str(folder.resolve()).encode())[:16]
         self._making: subprocess.Popen[bytes] | None = None

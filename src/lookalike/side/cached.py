@@ -20,7 +20,7 @@ def cached_vectors(encoder: TextEncoder, texts: Sequence[str | None]) -> np.ndar
     """
     distinct = {text: row for row, text in enumerate(dict.fromkeys(texts))}
     parts = (b"" if text is None else b"+" + text.encode("utf-8", "surrogatepass") for text in distinct)
-    path = cache_folder() / "texts" / f"{sha256(encoder.fingerprint.encode(), *parts)}.safetensors"
+    path = cache_folder("texts") / f"{sha256(encoder.fingerprint.encode(), *parts)}.safetensors"
     vectors = _stored(path, (len(distinct), encoder.dim))
     if vectors is None:
         vectors = encoder.encode(list(distinct))
